@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The talk between the host and `lauter-init`, over a SEQPACKET socket: one message a packet, little-endian,
+/// of `Control.size` bytes. Init is ours, yet the host bounds and checks what it says like a worker's words.
+package enum Control {
+  /// Every packet has this size, either way.
+  package static let size = 64
+
+  /// What init tells the host.
+  package enum Notice: Equatable, Sendable {
+    /// The plan failed at step `step` (counted from 1; 0: reading the plan itself) with `errno`.
+    case failed(step: UInt32, errno: Int32)
+    /// The worker's program runs.
+    case started
+    /// The worker ended. Init goes on until its children are gone, then ends itself.
+    case exited(Exit)
+  }
+
+  /// How the worker ended, and what it and its reaped children used.
+  package struct Exit: Equatable, Sendable {
+    /// 0…255, or -1 if a signal ended it.
+    package var code: Int32 = -1
+    package var signal: Int32 = 0
+    package var dumpedCore = false
+    /// Init killed it because the wall-clock limit was reached.
+    package var wallLimit = false
+    package var userMicroseconds: UInt64 = 0
+    package var systemMicroseconds: UInt64 = 0
+    /// Of the largest process.
+    package var peakKiB: UInt64 = 0
+    package init() {}
+  }
+
+  /// What the host tells init. To kill everything the host signals init's pidfd instead.
+  package enum Order: Equatable, Sendable {
+    /// Send `signal` to the worker, or to its whole process group.
+    case signal(Int32, group: Bool)
+  }
+}
+
+extension Control.Notice {
+  package func encoded() -> [UInt8] {
+    var packet = [UInt8](repeating: 0, count: Control.size)
+    switch self {
+    case .failed(let step, let errno):
+      packet[0] = 1
+      packet.store(step, at: 4)
+      packet.store(UInt32(bitPattern: errno), at: 8)
+    case .started: packet[0] = 2
+    case .exited(let exit):
+      packet[0] = 3
+      packet[1] = (exit.dumpedCore ? 1 : 0) | (exit.wallLimit ? 2 : 0)
+      packet.store(UInt32(bitPattern: exit.code), at: 4)
+      packet.store(UInt32(bitPattern: exit.signal), at: 8)
+      packet.store(exit.userMicroseconds, at: 16)
+      packet.store(exit.systemMicroseconds, at: 24)
+      packet.store(exit.peakKiB, at: 32)
+    }
+    return packet
+  }
+
+  /// Nil for what no init of ours sends.
+  package init?(decoding packet: [UInt8]) {
+    guard packet.count == Control.size else { return nil }
+    switch packet[0] {
+    case 1:
+      self = .failed(
+        step: packet.load(at: 4), errno: Int32(bitPattern: packet.load(at: 8) as UInt32))
+    case 2: self = .started
+    case 3:
+      var exit = Control.Exit()
+      exit.dumpedCore = packet[1] & 1 != 0
+      exit.wallLimit = packet[1] & 2 != 0
+      exit.code = Int32(bitPattern: packet.load(at: 4) as UInt32)
+      exit.signal = Int32(bitPattern: packet.load(at: 8) as UInt32)
+      exit.userMicroseconds = packet.load(at: 16)
+      exit.systemMicroseconds = packet.load(at: 24)
+      exit.peakKiB = packet.load(at: 32)
+      guard (-1...255).contains(exit.code), (0...64).contains(exit.signal) else { return nil }
+      self = .exited(exit)
+    default: return nil
+    }
+  }
+}
+
+extension Control.Order {
+  package func encoded() -> [UInt8] {
+    var packet = [UInt8](repeating: 0, count: Control.size)
+    switch self {
+    case .signal(let number, let group):
+      packet[0] = 1
+      packet[1] = group ? 1 : 0
+      packet.store(UInt32(bitPattern: number), at: 4)
+    }
+    return packet
+  }
+
+  package init?(decoding packet: [UInt8]) {
+    guard packet.count == Control.size, packet[0] == 1 else { return nil }
+    self = .signal(Int32(bitPattern: packet.load(at: 4) as UInt32), group: packet[1] != 0)
+  }
+}
+
+extension [UInt8] {
+  fileprivate mutating func store<T: FixedWidthInteger>(_ value: T, at offset: Int) {
+    for index in 0..<(T.bitWidth / 8) {
+      self[offset + index] = UInt8(truncatingIfNeeded: value >> T(index * 8))
+    }
+  }
+  fileprivate func load<T: FixedWidthInteger>(at offset: Int) -> T {
+    var value: T = 0
+    for index in (0..<(T.bitWidth / 8)).reversed() {
+      value = (value << 8) | T(truncatingIfNeeded: self[offset + index])
+    }
+    return value
+  }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One thing that the kernel will be told on the way to a worker.
+///
+/// A plan is a flat list of these. `lauter-init` walks it in order; a failure is reported as the step's
+/// number and an errno, and the host, which keeps its copy, says what that step was.
+package enum Step: Equatable, Sendable {
+  // MARK: In init, before it changes its user id (it can still open what only the host's user may)
+
+  /// Make every mount private to this namespace.
+  case privateMounts
+  /// Open the folder or file at `path` with all mounts below it and keep it in `slot`; refuse if it is not the
+  /// one that the plan was made for.
+  case openTree(slot: UInt16, path: String, device: UInt64, inode: UInt64)
+  /// Keep a detached mount that the host made (id-mapped), received as descriptor `descriptor`, in `slot`.
+  case adoptTree(slot: UInt16, descriptor: UInt16, path: String)
+  /// Become `uid` and `gid` (as seen inside), with no supplementary group if `dropGroups`.
+  case identity(uid: UInt32, gid: UInt32, dropGroups: Bool)
+  /// Set the host name of the worker's UTS namespace.
+  case hostname(String)
+  /// Bring up `lo` in the worker's network namespace.
+  case loopback
+
+  // MARK: In init, building the new root (paths are absolute, inside the new root)
+
+  /// Mount a tmpfs as the new root and go there. `size` in bytes.
+  case newRoot(size: UInt64)
+  /// Make a folder, with its missing parents (mode 0755).
+  case directory(path: String, mode: UInt32)
+  /// Make a small file with `contents`.
+  case file(path: String, mode: UInt32, contents: [UInt8])
+  /// Make a symbolic link.
+  case symlink(path: String, target: String)
+  /// Mount a tmpfs of at most `size` bytes (0: the kernel's default), owned by the worker.
+  case tmpfs(path: String, size: UInt64, mode: UInt32)
+  /// Put the tree of `slot` at `path`, making the mount point.
+  case attach(slot: UInt16, path: String, access: TreeAccess, isDirectory: Bool)
+  /// Cover what is at `path` by an empty file or folder that nobody can read.
+  case mask(path: String, isDirectory: Bool)
+  /// Mount a fresh /proc of the worker's process namespace.
+  case proc(path: String, options: String)
+  /// Mount a devpts of its own.
+  case devpts(path: String)
+  /// Make the new root the only one, and let the old one go.
+  case enterRoot
+  /// Make `/` itself read-only (the mounts on it keep their own mode).
+  case readOnlyRoot
+  /// Make `path`, a mount, read-only with all mounts below it.
+  case readOnly(path: String)
+  /// Give up every capability, the bounding set up to `lastCapability`, and the way back to them; become
+  /// non-dumpable. Init forks the worker after this.
+  case dropPrivilege(lastCapability: UInt32)
+
+  // MARK: In the worker's process
+
+  /// `setrlimit`, by the kernel's resource number.
+  case limit(resource: UInt32, soft: UInt64, hard: UInt64)
+  /// Restrict by Landlock: `rules` grant `access` below each path (as seen inside).
+  case landlock(filesystem: UInt64, network: UInt64, scope: UInt64, rules: [LandlockRule])
+  /// Load a seccomp program: `struct sock_filter`s, 8 bytes each.
+  case seccomp(program: [UInt8])
+  /// Execute the first candidate that exists. The last step.
+  case execute(Execution)
+}
+
+/// What may be done below an attached tree.
+package struct TreeAccess: OptionSet, Equatable, Sendable {
+  package let rawValue: UInt8
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
+  package static let write = TreeAccess(rawValue: 1)
+  /// Device nodes below it work (for /dev/null and its kin alone).
+  package static let devices = TreeAccess(rawValue: 2)
+}
+
+/// One `LANDLOCK_RULE_PATH_BENEATH`.
+package struct LandlockRule: Equatable, Sendable {
+  package var path: String
+  package var access: UInt64
+  package init(path: String, access: UInt64) {
+    self.path = path
+    self.access = access
+  }
+}
+
+/// The program that becomes the worker.
+package struct Execution: Equatable, Sendable {
+  /// Absolute paths, tried in order as execvp(3) does.
+  package var candidates: [String] = []
+  package var arguments: [String] = []
+  /// `NAME=VALUE`.
+  package var environment: [String] = []
+  /// Working directory inside the sandbox.
+  package var directory: String = "/"
+  /// Whether descriptors 3 (session) and 4 (control page) are handed over.
+  package var hasSession: Bool = false
+  /// SIGINT is ignored until the worker's runtime handles it.
+  package var ignoresInterrupt: Bool = false
+  /// Kill the worker after so many milliseconds of wall-clock time; 0: never.
+  package var wallMilliseconds: UInt64 = 0
+
+  package init() {}
+}

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file lauter.h
+ * Run other people's code in worker processes that cannot hurt their host.
+ *
+ * A *host* owns *workers*. A worker is a process tree in a sandbox that a *policy* describes and a *launch* starts.
+ * Work is handed to it as *calls*; what it does comes back as *events*, read from one pollable descriptor.
+ *
+ * Conventions that hold for every function:
+ *
+ * - Results leave through the last parameters before `error`, and are set only on success.
+ * - Functions that can fail return LAUTER_OK (0) or a positive count on success, and one of the negative
+ *   LAUTER_ERROR_* codes on failure. If `error` is not NULL, `*error` is then set to an error that the caller owns
+ *   and frees with lauter_error_free(). `error` may always be NULL. On success `*error` is left alone.
+ * - Strings are NUL-terminated UTF-8. Strings that go in are copied. Strings that come out as `const char *` are
+ *   borrowed from the object they were asked of; strings that come out as `char *` are owned and freed with
+ *   lauter_string_free().
+ * - Paths are absolute; `~` and relative paths are the caller's to resolve, and are refused.
+ * - Timeouts are in milliseconds, relative to now, on the monotonic clock: -1 waits without end, 0 does not wait.
+ * - Any thread may use a host and its workers, calls and events; a policy, a launch or an error belongs to one thread
+ *   at a time.
+ * - The library starts no thread, installs no signal handler, reaps no child but its own, prints nothing, and keeps no
+ *   global state that changes. After fork(2), a host is unusable in the child: LAUTER_ERROR_FORKED.
+ * - Functions marked **Blocks** may sleep; they return LAUTER_ERROR_INTERRUPTED when a signal handler of the host's
+ *   ran, so that the host can act on it and call again. No other function sleeps.
+ */
+#ifndef LAUTER_H
+#define LAUTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define LAUTER_API __attribute__((visibility("default")))
+#define LAUTER_CHECKED __attribute__((visibility("default"), warn_unused_result))
+#else
+#define LAUTER_API
+#define LAUTER_CHECKED
+#endif
+
+/* ------------------------------------------------------------------------------------------------ version -- */
+
+/** The ABI that this header describes. Compare with lauter_abi_version() after loading the library. */
+#define LAUTER_ABI_VERSION 0u
+
+/** The ABI version of the loaded library. Never fails. **Since** 0.1 */
+LAUTER_API uint32_t lauter_abi_version(void);
+
+/** The library's version, such as "0.1.0". Borrowed for ever. **Since** 0.1 */
+LAUTER_API const char *lauter_version(void);
+
+/* ------------------------------------------------------------------------------------------------- errors -- */
+
+/** What went wrong, as returned by functions and carried by events. */
+enum {
+        LAUTER_OK = 0,
+        LAUTER_ERROR_INVALID = -1,        /**< An argument is not of the documented form. */
+        LAUTER_ERROR_SYSTEM = -2,         /**< A system call failed: see lauter_error_errno(). */
+        LAUTER_ERROR_POLICY = -3,         /**< Unknown preset or word, or a value that its word does not take. */
+        LAUTER_ERROR_NOT_FOUND = -4,      /**< No such path, program or interpreter. */
+        LAUTER_ERROR_DENIED = -5,         /**< Permission refused, or outside the policy. */
+        LAUTER_ERROR_UNSUPPORTED = -6,    /**< This kernel or machine cannot enforce what the policy asks. */
+        LAUTER_ERROR_STALE = -7,          /**< No worker or call has this id (any more). */
+        LAUTER_ERROR_TIMEOUT = -8,        /**< The time was up. */
+        LAUTER_ERROR_INTERRUPTED = -9,    /**< A signal handler ran in the calling thread: act on it, call again. */
+        LAUTER_ERROR_DIED = -10,          /**< The worker ended; the message says why. */
+        LAUTER_ERROR_FAILED = -11,        /**< The called code failed: an exception, say. */
+        LAUTER_ERROR_PROTOCOL = -12,      /**< The worker broke the protocol and was killed. */
+        LAUTER_ERROR_LIMIT = -13,         /**< A bound is reached: calls in flight, message size, unread events. */
+        LAUTER_ERROR_FORKED = -14,        /**< The host was made before a fork, in another process. */
+        LAUTER_ERROR_NOT_EXECUTABLE = -15, /**< The program was found but cannot be executed. */
+        LAUTER_ERROR_LAUNCH = -16,        /**< A step of the launch failed: see lauter_error_step(). */
+        LAUTER_ERROR_STATE = -17,         /**< Not possible now: a worker that is not ready, has no session, is ending. */
+        LAUTER_ERROR_MEMORY = -18         /**< Out of memory. */
+};
+
+/** An error: owned by whoever received it through an `error` parameter, borrowed where an event or call lent it. */
+typedef struct lauter_error lauter_error;
+
+/** The LAUTER_ERROR_* code. 0 for NULL. **Since** 0.1 */
+LAUTER_API int32_t lauter_error_code(const lauter_error *error);
+/** The errno of the failed system call, or 0. **Since** 0.1 */
+LAUTER_API int32_t lauter_error_errno(const lauter_error *error);
+/** The number of the launch step that failed, counted from 1 as `lauter explain` prints them, or 0. **Since** 0.1 */
+LAUTER_API int32_t lauter_error_step(const lauter_error *error);
+/** What the error is about: a path, a word, an id. Empty if nothing. Borrowed from `error`. **Since** 0.1 */
+LAUTER_API const char *lauter_error_subject(const lauter_error *error);
+/** One sentence that names what, where and why, in lower case. Borrowed from `error`. **Since** 0.1 */
+LAUTER_API const char *lauter_error_message(const lauter_error *error);
+/** Free an error. NULL does nothing. **Since** 0.1 */
+LAUTER_API void lauter_error_free(lauter_error *error);
+/** The name of a code: "LAUTER_ERROR_STALE". Borrowed for ever; "unknown" for what is no code. **Since** 0.1 */
+LAUTER_API const char *lauter_code_name(int32_t code);
+/** Free a string that came out as `char *`. NULL does nothing. **Since** 0.1 */
+LAUTER_API void lauter_string_free(char *string);
+
+/* ------------------------------------------------------------------------------------------------- policy -- */
+
+/** What a worker may read, write, reach and use up. A value: spawning copies it. */
+typedef struct lauter_policy lauter_policy;
+
+/**
+ * Make a policy from a preset.
+ *
+ * @param preset "notebook" (system directories and the language runtime readable, own home and /tmp, a loopback of its
+ *        own, any program, no privilege), "strict" (pure computation: no network, nothing writable but its own /tmp, no
+ *        further program executed) or "unconfined" (a separate process tree and nothing more).
+ * @param[out] policy The new policy.
+ *
+ * **Ownership** free with lauter_policy_free(). **Threads** any. **Errors** POLICY: unknown preset. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_policy_new(const char *preset, lauter_policy **policy, lauter_error **error);
+
+/**
+ * Add one word to a policy. `docs/policy.md` lists the words:
+ *
+ *     read PATH      write PATH     deny PATH        files and folders, with everything below; the most specific path wins
+ *     tmp SIZE       home private|none|PATH          writable memory for /tmp; the home directory
+ *     net none|private|host                          no network, a loopback of its own, the host's network
+ *     env NAME=VALUE | env NAME                      set a variable; pass the caller's value of NAME on
+ *     run any|none                                   whether further programs may be executed
+ *     limit memory=SIZE | processes=N | wall=TIME    SIZE takes K, M, G; TIME takes ms, s, m, h; "none" lifts the limit
+ *     allow-missing WORD                             go on when the kernel cannot enforce WORD; the report then says so
+ *
+ * **Threads** one at a time. **Errors** POLICY: unknown word, bad value (the subject names it); INVALID: NULL.
+ * **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_policy_set(lauter_policy *policy, const char *word, const char *value, lauter_error **error);
+
+/**
+ * Apply a policy text: one `word value` a line; blank lines and lines that begin with `#` are skipped. All or nothing.
+ *
+ * **Errors** POLICY: as lauter_policy_set(), with the line number in the message. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_policy_parse(lauter_policy *policy, const char *text, lauter_error **error);
+
+/** Print a policy in the form that lauter_policy_parse() reads, beginning with a `preset` comment. Equal policies print
+ * equal texts. **Ownership** free the text with lauter_string_free(). **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_policy_print(const lauter_policy *policy, char **text, lauter_error **error);
+
+/**
+ * Ask whether a policy allows something, and what would allow it if not.
+ *
+ * @param word "read", "write" (value: an absolute path), "net" (value: "host:port" or an address) or "run".
+ * @param[out] why NULL if allowed; else a sentence such as "outside the policy; allow it with --read /data".
+ * @return 1 if allowed, 0 if not.
+ *
+ * **Ownership** free `why` with lauter_string_free(). **Errors** POLICY, INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_policy_check(const lauter_policy *policy, const char *word, const char *value, char **why,
+                                           lauter_error **error);
+
+/**
+ * The launch plan of a policy and a launch on this machine, as text: one numbered step a line. Nothing is run.
+ *
+ * **Ownership** free the text with lauter_string_free(). **Errors** as lauter_spawn(). **Since** 0.1
+ */
+struct lauter_launch;
+LAUTER_CHECKED int32_t lauter_policy_explain(const lauter_policy *policy, const struct lauter_launch *launch, char **text,
+                                             lauter_error **error);
+
+/** Free a policy. NULL does nothing. **Since** 0.1 */
+LAUTER_API void lauter_policy_free(lauter_policy *policy);
+
+/* ------------------------------------------------------------------------------------------------- launch -- */
+
+/** What is started in the sandbox. A value: spawning copies it. */
+typedef struct lauter_launch lauter_launch;
+
+/**
+ * Make a launch.
+ *
+ * @param kind "python": the Python runtime that ships with the library, in the interpreter that `interpreter` names
+ *        (default: python3 on the caller's PATH); serves calls of `docs/profile.md`.
+ *        "worker": a program that speaks `docs/protocol.md` on descriptor 3.
+ *        "program": any program; it serves no calls and is ready as soon as it runs.
+ *
+ * **Ownership** free with lauter_launch_free(). **Errors** INVALID: unknown kind. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_launch_new(const char *kind, lauter_launch **launch, lauter_error **error);
+
+/**
+ * Set one property of a launch.
+ *
+ *     interpreter PATH       the language's interpreter ("python"); absolute
+ *     argument TEXT          append to the argument vector; the first is the program ("worker", "program"): a path, or a name
+ *                            that is looked up in the worker's PATH
+ *     directory PATH         working directory inside the sandbox; default: the worker's home, or / without one
+ *     label TEXT             a name for reports and messages
+ *     stdin  null|inherit|pipe                 default null
+ *     stdout capture|inherit|null              default capture: delivered as events
+ *     stderr capture|inherit|null              default capture
+ *     ready-timeout TIME     how long until a session must be ready, default 30s
+ *     interrupt-grace TIME   how long an interrupted call whose time was up may go on before its worker is killed, default 5s
+ *
+ * **Errors** INVALID: unknown property or a value that it does not take. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_launch_set(lauter_launch *launch, const char *property, const char *value,
+                                         lauter_error **error);
+
+/** Free a launch. NULL does nothing. **Since** 0.1 */
+LAUTER_API void lauter_launch_free(lauter_launch *launch);
+
+/* --------------------------------------------------------------------------------------------------- host -- */
+
+/** Owns workers, their calls and their events. */
+typedef struct lauter_host lauter_host;
+
+/** Make a host. **Ownership** free with lauter_host_free(). **Errors** SYSTEM. **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_host_new(lauter_host **host, lauter_error **error);
+
+/**
+ * A descriptor that polls readable while lauter_host_next() has, or may have, something to do. Level-triggered; timers
+ * are inside. Borrowed: never read it, never close it. Valid until lauter_host_free(). -1 for NULL. **Since** 0.1
+ */
+LAUTER_API int32_t lauter_host_fd(const lauter_host *host);
+
+/**
+ * Sleep until lauter_host_next() has something to do.
+ *
+ * @return 1 if it has, 0 if the time was up.
+ *
+ * **Blocks** for `timeout_ms`. **Errors** INTERRUPTED, FORKED, SYSTEM. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_host_wait(lauter_host *host, int64_t timeout_ms, lauter_error **error);
+
+/**
+ * Kill every worker of a host and free it. Their process trees are gone when this returns, or within the time the kernel
+ * needs to free their memory. No other thread may be using the host. NULL does nothing. **Since** 0.1
+ */
+LAUTER_API void lauter_host_free(lauter_host *host);
+
+/* ------------------------------------------------------------------------------------------------ workers -- */
+
+/** A worker's id: never 0, never used twice within one host; a stale one is an error, not a crash. */
+typedef uint64_t lauter_worker;
+
+/**
+ * Start a worker.
+ *
+ * Returns once the sandbox's first process runs. What fails later (the program cannot be executed, the kernel refuses a
+ * step) arrives as the worker's `exited` event, and lauter_worker_wait_ready() returns it as an error.
+ *
+ * @param cookie The host's own value; every event of this worker carries it.
+ * @param[out] worker The worker's id.
+ *
+ * **Ownership** policy and launch are copied. **Threads** any. **Errors** POLICY, NOT_FOUND, DENIED: a path of the policy
+ * (subject: the path); UNSUPPORTED: a restriction that this machine cannot enforce; LAUNCH, SYSTEM; INVALID; FORKED.
+ * **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_spawn(lauter_host *host, const lauter_policy *policy, const lauter_launch *launch,
+                                    uint64_t cookie, lauter_worker *worker, lauter_error **error);
+
+/**
+ * Sleep until a worker is ready for calls ("program": until it runs).
+ *
+ * Events of this and other workers are kept for lauter_host_next().
+ *
+ * **Blocks** for `timeout_ms`. **Errors** TIMEOUT, INTERRUPTED; NOT_FOUND, DENIED, NOT_EXECUTABLE, LAUNCH: the launch
+ * failed (step, errno and subject tell where); DIED: it ended before it was ready; PROTOCOL: it greeted wrongly; STALE.
+ * **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_worker_wait_ready(lauter_host *host, lauter_worker worker, int64_t timeout_ms,
+                                                lauter_error **error);
+
+/** The id of the worker's init process in the caller's process namespace, for tools that show it; do not signal it.
+ * **Errors** STALE. **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_worker_pid(lauter_host *host, lauter_worker worker, int32_t *pid, lauter_error **error);
+
+/**
+ * Send a signal to the worker's process group ("program") or to the worker process (others). An interrupt of a call is
+ * lauter_call_interrupt(); this is for programs. **Errors** STALE, INVALID: no such signal. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_worker_signal(lauter_host *host, lauter_worker worker, int32_t signal, lauter_error **error);
+
+/**
+ * Write to a worker's standard input (launch property `stdin pipe`), or end it.
+ *
+ * @param size Bytes at `data`; 0 ends the stream.
+ * @return LAUTER_OK; what the pipe cannot take now is kept (at most 1 MiB) and written as the worker reads.
+ *
+ * **Errors** STALE; STATE: no pipe, or already ended; LIMIT: more than 1 MiB unread. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_worker_stdin(lauter_host *host, lauter_worker worker, const void *data, size_t size,
+                                           lauter_error **error);
+
+/**
+ * Stop a worker: ask its runtime to exit, after `ask_ms` send SIGTERM, after `term_ms` more kill the whole tree. The
+ * report says which rung worked. Returns at once; the `exited` event tells the end. Rungs need the host to dispatch.
+ *
+ * **Errors** STALE, INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_worker_stop(lauter_host *host, lauter_worker worker, int64_t ask_ms, int64_t term_ms,
+                                          lauter_error **error);
+
+/** Kill a worker and every process that it ever started. Returns at once. **Errors** STALE. **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_worker_kill(lauter_host *host, lauter_worker worker, lauter_error **error);
+
+/** Why a worker ended. */
+enum {
+        LAUTER_REASON_RUNNING = 0,    /**< It has not ended. */
+        LAUTER_REASON_EXITED = 1,     /**< It exited by itself. */
+        LAUTER_REASON_SIGNALED = 2,   /**< A signal that nobody here sent ended it: a crash, mostly. */
+        LAUTER_REASON_STOPPED = 3,    /**< lauter_worker_stop(): see `rung`. */
+        LAUTER_REASON_KILLED = 4,     /**< lauter_worker_kill(). */
+        LAUTER_REASON_LAUNCH = 5,     /**< The launch failed: see the event's error. */
+        LAUTER_REASON_PROTOCOL = 6,   /**< It broke the protocol. */
+        LAUTER_REASON_WALL = 7,       /**< The wall-clock limit. */
+        LAUTER_REASON_DEADLINE = 8,   /**< A call's time was up and interrupts did not end it. */
+        LAUTER_REASON_MEMORY = 9,     /**< The memory limit. */
+        LAUTER_REASON_LOST = 10       /**< Its init ended without a word (killed from outside, or out of memory). */
+};
+
+/** Rungs of lauter_worker_stop(). */
+enum { LAUTER_RUNG_NONE = 0, LAUTER_RUNG_ASKED = 1, LAUTER_RUNG_TERM = 2, LAUTER_RUNG_KILL = 3 };
+
+/** How a worker ended and what it used. Borrowed from its event; strings are never NULL. */
+typedef struct lauter_report {
+        uint32_t size;          /**< sizeof (lauter_report) of the library. */
+        uint32_t reason;        /**< LAUTER_REASON_*. */
+        int32_t exit_code;      /**< 0…255 if it exited, else -1. */
+        int32_t signal;         /**< The signal that ended it, else 0. */
+        uint32_t rung;          /**< LAUTER_RUNG_*. */
+        uint32_t core_dumped;   /**< 1 if it left a core. */
+        uint64_t wall_us;       /**< From spawn to end, microseconds. */
+        uint64_t cpu_user_us;   /**< CPU of the worker and of all its children that ended, microseconds. */
+        uint64_t cpu_system_us; /**< Likewise, in the kernel. */
+        uint64_t peak_bytes;    /**< Peak resident memory of the largest of its processes, bytes. */
+        const char *label;      /**< As set on the launch. */
+        const char *why;        /**< One sentence: "the wall-clock limit of 10 s was reached". */
+        const char *stderr_tail; /**< The last bytes of captured standard error, at most 4 KiB. */
+        const char *missing;    /**< What `allow-missing` let pass, one word a line. */
+} lauter_report;
+
+/** A report as one JSON object. **Ownership** free with lauter_string_free(). **Errors** INVALID. **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_report_json(const lauter_report *report, char **text, lauter_error **error);
+
+/* -------------------------------------------------------------------------------------------------- calls -- */
+
+/** A call's id: never 0, never used twice within one host. */
+typedef uint64_t lauter_call;
+
+/** One part of a message: a media type and bytes. The core never looks inside. */
+typedef struct lauter_part {
+        const char *type; /**< Media type, at most 255 bytes: "text/plain". */
+        const void *data; /**< May be NULL if `size` is 0. */
+        size_t size;      /**< Bytes at `data`. */
+} lauter_part;
+
+/** Lanes: calls on `main` run one after the other; `side` runs while main does, where the runtime can. */
+enum { LAUTER_LANE_MAIN = 0, LAUTER_LANE_SIDE = 1 };
+
+/** Bounds. */
+enum {
+        LAUTER_PARTS_MAX = 256,        /**< Parts in one message. */
+        LAUTER_NAME_MAX = 255,         /**< Bytes of a verb, an output's name, a media type. */
+        LAUTER_CALLS_MAX = 255         /**< Calls in flight on one worker. */
+};
+/** Bytes of one message, all parts together. */
+#define LAUTER_MESSAGE_MAX ((uint64_t)1 << 30)
+
+/**
+ * Start a call.
+ *
+ * @param verb What to do, as the worker's runtime understands it: "execute" of docs/profile.md, say.
+ * @param parts,part_count Its arguments, copied.
+ * @param timeout_ms When the time is up the call is interrupted, and its worker killed if that does not end it within
+ *        the launch's interrupt-grace; -1: no limit. Its `done` event then has the status LAUTER_ERROR_TIMEOUT.
+ * @param cookie The host's own value; every event of this call carries it.
+ * @param[out] call The call's id.
+ *
+ * Calls that start before the worker is ready are kept until it is. Events: any number of `output`, then one `done`.
+ *
+ * **Threads** any. **Errors** STALE; STATE: the worker has no session or is ending; LIMIT: LAUTER_CALLS_MAX or
+ * LAUTER_MESSAGE_MAX, or 64 MiB still unsent; INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_call_start(lauter_host *host, lauter_worker worker, uint32_t lane, const char *verb,
+                                         const lauter_part *parts, size_t part_count, int64_t timeout_ms, uint64_t cookie,
+                                         lauter_call *call, lauter_error **error);
+
+/**
+ * Ask one call to stop. Hits that call or nothing: a call that has ended is not an error, and the next one is never hit.
+ * **Errors** STALE: this id was never a call. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_call_interrupt(lauter_host *host, lauter_call call, lauter_error **error);
+
+/** Drop what is still to come of a call, and let it run: no further event carries its id. **Errors** STALE.
+ * **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_call_abandon(lauter_host *host, lauter_call call, lauter_error **error);
+
+struct lauter_event;
+
+/**
+ * Sleep until a call is done, and take its `done` event. Its other events, and those of other calls, are kept for
+ * lauter_host_next().
+ *
+ * @param[in,out] event Set `size` before the first use; cleared first if it held an event.
+ *
+ * **Blocks** for `timeout_ms`. **Ownership** clear with lauter_event_clear(). **Errors** TIMEOUT: not done yet, the call
+ * goes on; INTERRUPTED; STALE; LIMIT: too many unread events of this worker, read them with lauter_host_next(). What the
+ * call itself came to is the event's `status`. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_call_wait(lauter_host *host, lauter_call call, int64_t timeout_ms, struct lauter_event *event,
+                                        lauter_error **error);
+
+/** Answer a call that came from a worker (LAUTER_EVENT_CALL). **Errors** STALE: answered before, or the worker ended.
+ * **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_call_reply(lauter_host *host, lauter_call call, const lauter_part *parts, size_t part_count,
+                                         lauter_error **error);
+
+/** Answer a call that came from a worker with a failure: a type name ("EOFError") and a message. **Errors** as
+ * lauter_call_reply(). **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_call_fail(lauter_host *host, lauter_call call, const char *name, const char *message,
+                                        lauter_error **error);
+
+/* ------------------------------------------------------------------------------------------------- events -- */
+
+/** Kinds of event. */
+enum {
+        LAUTER_EVENT_NONE = 0,
+        LAUTER_EVENT_STARTED = 1, /**< The worker's program runs. */
+        LAUTER_EVENT_READY = 2,   /**< It takes calls. `name`: what its runtime calls itself. */
+        LAUTER_EVENT_STREAM = 3,  /**< Bytes it wrote: `stream`, and one part. */
+        LAUTER_EVENT_OUTPUT = 4,  /**< Sent by a running call: `name` ("display"), `parts`. */
+        LAUTER_EVENT_DONE = 5,    /**< A call ended: `status`; `parts` of the result or, with `name`, of the failure. */
+        LAUTER_EVENT_CALL = 6,    /**< The worker calls its host: `name`, `parts`; answer with lauter_call_reply(). */
+        LAUTER_EVENT_DROPPED = 7, /**< `dropped` bytes of `stream` were not kept: nobody had read them in time. */
+        LAUTER_EVENT_EXITED = 8   /**< The worker and all its processes are gone: `report`. Its last event. */
+};
+
+/** Streams of a worker. */
+enum { LAUTER_STREAM_STDOUT = 1, LAUTER_STREAM_STDERR = 2 };
+
+/** Something that happened. All pointers are borrowed from the event, until lauter_event_clear(). */
+typedef struct lauter_event {
+        uint32_t size;             /**< In: sizeof (lauter_event). */
+        uint32_t kind;             /**< LAUTER_EVENT_*. */
+        lauter_worker worker;      /**< Whose. */
+        uint64_t worker_cookie;    /**< As given to lauter_spawn(). */
+        lauter_call call;          /**< The call it belongs to, or 0. */
+        uint64_t call_cookie;      /**< As given to lauter_call_start(). */
+        lauter_call parent;        /**< LAUTER_EVENT_CALL: the host's call from within which the worker asks, or 0. */
+        int32_t status;            /**< DONE: LAUTER_OK, FAILED, TIMEOUT, DIED, PROTOCOL. */
+        uint32_t stream;           /**< STREAM, DROPPED: LAUTER_STREAM_*. */
+        uint64_t dropped;          /**< DROPPED: bytes. */
+        const char *name;          /**< Never NULL. */
+        const lauter_part *parts;  /**< `part_count` parts. */
+        size_t part_count;         /**< Number of parts. */
+        const lauter_error *error; /**< DONE with TIMEOUT, DIED, PROTOCOL; EXITED after a failed launch; else NULL. */
+        const lauter_report *report; /**< EXITED; else NULL. */
+        void *owner;               /**< The library's. */
+} lauter_event;
+
+/**
+ * Take the next event, doing whatever work is due first.
+ *
+ * @param[in,out] event Set `size` (and zero the rest) before the first use; cleared first if it held an event.
+ * @return 1 if there was one, 0 if not.
+ *
+ * **Ownership** clear with lauter_event_clear(), or by the next lauter_host_next() with the same event. **Threads** any; an
+ * event goes to one of them. **Errors** FORKED, SYSTEM, INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_host_next(lauter_host *host, lauter_event *event, lauter_error **error);
+
+/** Free what an event holds and make it empty. An empty one, and NULL, do nothing. **Since** 0.1 */
+LAUTER_API void lauter_event_clear(lauter_event *event);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
