@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLINUX_FILES_H
+#define CLINUX_FILES_H
+#include "clinux_base.h"
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+static inline long lx_open(const char *path, int flags, unsigned mode) { return lx_result(open(path, flags, mode)); }
+static inline long lx_openat(int at, const char *path, int flags, unsigned mode) {
+        return lx_result(openat(at, path, flags, mode));
+}
+static inline long lx_close(int fd) { return lx_result(close(fd)); }
+static inline long lx_read(int fd, void *data, size_t size) { return lx_result(read(fd, data, size)); }
+static inline long lx_pread(int fd, void *data, size_t size, int64_t offset) {
+        return lx_result(pread(fd, data, size, offset));
+}
+static inline long lx_write(int fd, const void *data, size_t size) { return lx_result(write(fd, data, size)); }
+
+/* What the callers need of struct stat, of one shape everywhere. */
+typedef struct lx_status {
+        uint64_t device, inode, size;
+        uint32_t mode, uid, gid;
+} lx_status;
+
+static inline long lx_status_from(const struct stat *st, lx_status *out) {
+        out->device = st->st_dev;
+        out->inode = st->st_ino;
+        out->size = (uint64_t)st->st_size;
+        out->mode = st->st_mode;
+        out->uid = st->st_uid;
+        out->gid = st->st_gid;
+        return 0;
+}
+static inline long lx_stat(const char *path, lx_status *out) {
+        struct stat st;
+        return stat(path, &st) < 0 ? -(long)errno : lx_status_from(&st, out);
+}
+static inline long lx_lstat(const char *path, lx_status *out) {
+        struct stat st;
+        return lstat(path, &st) < 0 ? -(long)errno : lx_status_from(&st, out);
+}
+static inline long lx_fstat(int fd, lx_status *out) {
+        struct stat st;
+        return fstat(fd, &st) < 0 ? -(long)errno : lx_status_from(&st, out);
+}
+#endif
