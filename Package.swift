@@ -1,0 +1,68 @@
+// swift-tools-version: 6.2
+// SwiftPM is for work and tests; CMake makes and installs what ships (see CMakeLists.txt).
+import PackageDescription
+
+// What of ours each part of the core may import: dependencies run one way (`scripts/check` holds it).
+let settings: [SwiftSetting] = [
+  .enableExperimentalFeature("CImplementation"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .swiftLanguageMode(.v6),
+]
+
+func core(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name + "Tests", dependencies: [.byName(name: name)] + dependencies, swiftSettings: settings)
+}
+
+// Where CMake put the library that the command links.
+let build = Context.environment["LAUTER_BUILD"] ?? "\(Context.packageDirectory)/build"
+
+let package = Package(
+  name: "lauter",
+  products: [
+    .executable(name: "lauter", targets: ["LauterCLI"])
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    .systemLibrary(name: "CLauter", path: "include"),
+    .target(name: "CLinux"),
+    .target(name: "CLaunch"),
+    .target(
+      name: "CSandbox",
+      linkerSettings: [.linkedLibrary("seccomp"), .linkedLibrary("cap")]),
+
+    core("LauterLinux", ["CLinux"]),
+    core("LauterPlan", []),
+    core("LauterPolicy", []),
+    core("LauterWire", []),
+    core(
+      "LauterSandbox",
+      ["LauterLinux", "LauterPlan", "LauterPolicy", "CLinux", "CLaunch", "CSandbox"]),
+    core(
+      "LauterHost",
+      ["LauterLinux", "LauterPlan", "LauterPolicy", "LauterSandbox", "LauterWire", "CLinux", "CLaunch"]),
+    core("LauterABI", ["CLauter", "LauterHost", "LauterPolicy", "LauterSandbox", "CLinux"]),
+
+    .executableTarget(
+      name: "LauterCLI",
+      dependencies: [
+        "CLauter", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: [.swiftLanguageMode(.v6)],
+      linkerSettings: [
+        .unsafeFlags(["-L\(build)/lib", "-llauter", "-Xlinker", "-rpath=$ORIGIN/../lib"])
+      ]),
+
+    tests("LauterPlan", []),
+    tests("LauterPolicy", []),
+    tests("LauterWire", []),
+    tests("LauterSandbox", ["LauterPlan", "LauterPolicy"]),
+    tests("LauterHost", ["LauterPlan", "LauterWire"]),
+    tests("LauterCLI", []),
+  ]
+)
