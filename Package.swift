@@ -39,7 +39,7 @@ let package = Package(
     core("LauterLinux", ["CLinux"]),
     core("LauterPlan", []),
     core("LauterPolicy", []),
-    core("LauterWire", []),
+    core("LauterWire", ["CLinux"]),
     core(
       "LauterSandbox",
       ["LauterLinux", "LauterPlan", "LauterPolicy", "CLinux", "CLaunch", "CSandbox"]),

@@ -351,8 +351,8 @@ typedef struct lauter_part {
         size_t size;      /**< Bytes at `data`. */
 } lauter_part;
 
-/** Lanes: calls on `main` run one after the other; `side` runs while main does, where the runtime can. */
-enum { LAUTER_LANE_MAIN = 0, LAUTER_LANE_SIDE = 1 };
+/** Lanes: calls on `main` run one after the other, in the order of their start. Other numbers are reserved. */
+enum { LAUTER_LANE_MAIN = 0 };
 
 /** Bounds. */
 enum {
