@@ -2,4 +2,81 @@
 #ifndef CLINUX_SECURITY_H
 #define CLINUX_SECURITY_H
 #include "clinux_base.h"
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+/* The kernel's numbers where the C library is older than they are; the same on every architecture. */
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule 445
+#define SYS_landlock_restrict_self 446
+#endif
+
+/* struct landlock_ruleset_attr, with every field so far: an older kernel takes it while what it does not know is zero. */
+typedef struct lx_landlock_ruleset_attr {
+        uint64_t handled_access_fs, handled_access_net, scoped;
+} lx_landlock_ruleset_attr;
+
+/* The kernel's Landlock ABI, 1 and up; -ENOSYS or -EOPNOTSUPP without it. */
+static inline long lx_landlock_abi(void) {
+        return lx_result(syscall(SYS_landlock_create_ruleset, NULL, 0, 1));
+}
+static inline long lx_landlock_create_ruleset(const lx_landlock_ruleset_attr *attr) {
+        return lx_result(syscall(SYS_landlock_create_ruleset, attr, sizeof *attr, 0));
+}
+/* Grant `access` at and below the file or folder that `fd` (O_PATH will do) is open on. */
+static inline long lx_landlock_add_path(int ruleset, int fd, uint64_t access) {
+        struct {
+                uint64_t access;
+                int32_t fd;
+        } __attribute__((packed)) rule = {access, fd};
+        return lx_result(syscall(SYS_landlock_add_rule, ruleset, 1, &rule, 0));
+}
+static inline long lx_landlock_restrict_self(int ruleset) {
+        return lx_result(syscall(SYS_landlock_restrict_self, ruleset, 0));
+}
+
+/* Load a filter of `count` struct sock_filter. Wants no_new_privs, or CAP_SYS_ADMIN here. */
+static inline long lx_seccomp_load(const void *program, uint16_t count) {
+        struct {
+                uint16_t count;
+                const void *program;
+        } fprog = {count, program};
+        return lx_result(syscall(SYS_seccomp, 1, 0, &fprog));
+}
+static inline long lx_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) {
+        return lx_result(prctl(option, a, b, c, d));
+}
+
+/* Limits, by the kernel's resource numbers (which differ between architectures). */
+enum {
+        LX_RLIMIT_DATA = RLIMIT_DATA,
+        LX_RLIMIT_CORE = RLIMIT_CORE,
+        LX_RLIMIT_NPROC = RLIMIT_NPROC,
+        LX_RLIMIT_NOFILE = RLIMIT_NOFILE
+};
+static inline long lx_setrlimit(unsigned resource, uint64_t soft, uint64_t hard) {
+        uint64_t pair[2] = {soft, hard};
+        return lx_result(syscall(SYS_prlimit64, 0, resource, pair, NULL));
+}
+static inline long lx_getrlimit(unsigned resource, uint64_t *soft, uint64_t *hard) {
+        uint64_t pair[2];
+        long result = lx_result(syscall(SYS_prlimit64, 0, resource, NULL, pair));
+        if (result == 0) {
+                *soft = pair[0];
+                *hard = pair[1];
+        }
+        return result;
+}
+
+/* capset(2), both halves of each set; the version that is not deprecated. */
+static inline long lx_capset(uint64_t effective, uint64_t permitted, uint64_t inheritable) {
+        struct {
+                uint32_t version;
+                int pid;
+        } header = {0x20080522, 0};
+        uint32_t data[6] = {(uint32_t)effective,         (uint32_t)permitted,         (uint32_t)inheritable,
+                            (uint32_t)(effective >> 32), (uint32_t)(permitted >> 32), (uint32_t)(inheritable >> 32)};
+        return lx_result(syscall(SYS_capset, &header, data));
+}
 #endif
