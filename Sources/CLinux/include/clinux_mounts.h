@@ -1,5 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Mounts by descriptor. The kernel's own headers are not there under musl, and its constants are enums in some: those
+ * that Swift needs are repeated here as LX_*. */
 #ifndef CLINUX_MOUNTS_H
 #define CLINUX_MOUNTS_H
 #include "clinux_base.h"
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#define SYS_move_mount 429
+#define SYS_fsopen 430
+#define SYS_fsconfig 431
+#define SYS_fsmount 432
+#endif
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+
+enum {
+        LX_AT_RECURSIVE = 0x8000,
+        LX_OPEN_TREE_CLONE = 1,
+        LX_MOVE_MOUNT_F_EMPTY_PATH = 0x04,
+        LX_MOVE_MOUNT_T_EMPTY_PATH = 0x40,
+        LX_FSOPEN_CLOEXEC = 1,
+        LX_FSMOUNT_CLOEXEC = 1,
+        LX_FSCONFIG_SET_FLAG = 0,
+        LX_FSCONFIG_SET_STRING = 1,
+        LX_FSCONFIG_CMD_CREATE = 6,
+        LX_MOUNT_ATTR_RDONLY = 0x01,
+        LX_MOUNT_ATTR_NOSUID = 0x02,
+        LX_MOUNT_ATTR_NODEV = 0x04,
+        LX_MOUNT_ATTR_NOEXEC = 0x08,
+        LX_MOUNT_ATTR_IDMAP = 0x00100000,
+        LX_RESOLVE_NO_MAGICLINKS = 0x02,
+        LX_RESOLVE_IN_ROOT = 0x10,
+};
+
+/* struct mount_attr. */
+typedef struct lx_mount_attr {
+        uint64_t attr_set, attr_clr, propagation, userns_fd;
+} lx_mount_attr;
+
+static inline long lx_open_tree(int at, const char *path, unsigned flags) {
+        return lx_result(syscall(SYS_open_tree, at, path, flags));
+}
+static inline long lx_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags) {
+        return lx_result(syscall(SYS_move_mount, from, from_path, to, to_path, flags));
+}
+static inline long lx_fsopen(const char *type, unsigned flags) { return lx_result(syscall(SYS_fsopen, type, flags)); }
+static inline long lx_fsconfig(int fs, unsigned command, const char *key, const char *value, int aux) {
+        return lx_result(syscall(SYS_fsconfig, fs, command, key, value, aux));
+}
+static inline long lx_fsmount(int fs, unsigned flags, unsigned attributes) {
+        return lx_result(syscall(SYS_fsmount, fs, flags, attributes));
+}
+static inline long lx_mount_setattr(int at, const char *path, unsigned flags, const lx_mount_attr *attr) {
+        return lx_result(syscall(SYS_mount_setattr, at, path, flags, attr, sizeof *attr));
+}
+static inline long lx_openat2(int at, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
+        struct {
+                uint64_t flags, mode, resolve;
+        } how = {flags, mode, resolve};
+        return lx_result(syscall(SYS_openat2, at, path, &how, sizeof how));
+}
+static inline long lx_mkdirat(int at, const char *path, unsigned mode) { return lx_result(mkdirat(at, path, mode)); }
+static inline long lx_symlinkat(const char *target, int at, const char *path) {
+        return lx_result(symlinkat(target, at, path));
+}
+static inline long lx_unlinkat(int at, const char *path, int flags) { return lx_result(unlinkat(at, path, flags)); }
+static inline long lx_fchdir(int fd) { return lx_result(fchdir(fd)); }
+static inline long lx_chdir(const char *path) { return lx_result(chdir(path)); }
+static inline long lx_pivot_root(const char *new_root, const char *put_old) {
+        return lx_result(syscall(SYS_pivot_root, new_root, put_old));
+}
+static inline long lx_umount2(const char *path, int flags) { return lx_result(umount2(path, flags)); }
 #endif

@@ -1,5 +1,101 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Processes: their ids, signals, programs and ends. */
 #ifndef CLINUX_PROCESS_H
 #define CLINUX_PROCESS_H
 #include "clinux_base.h"
+#include <net/if.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+static inline long lx_getpid(void) { return getpid(); }
+static inline long lx_fork(void) { return lx_result(fork()); }
+static inline void lx_exit(int code) { _exit(code); }
+static inline long lx_setsid(void) { return lx_result(setsid()); }
+static inline long lx_kill(int pid, int number) { return lx_result(kill(pid, number)); }
+static inline long lx_pipe2(int fds[2], int flags) { return lx_result(pipe2(fds, flags)); }
+static inline long lx_dup3(int from, int to, int flags) { return lx_result(dup3(from, to, flags)); }
+static inline long lx_close_range(unsigned first, unsigned last, unsigned flags) {
+        return lx_result(syscall(SYS_close_range, first, last, flags));
+}
+static inline long lx_umask(unsigned mask) { return umask(mask); }
+static inline long lx_sethostname(const char *name, size_t size) { return lx_result(sethostname(name, size)); }
+static inline long lx_execve(const char *path, char *const *arguments, char *const *environment) {
+        return lx_result(execve(path, arguments, environment));
+}
+/* The system calls themselves: libc's functions change the ids of all threads, and init has one. */
+static inline long lx_setgroups_none(void) { return lx_result(syscall(SYS_setgroups, 0, NULL)); }
+static inline long lx_setresgid(uint32_t gid) { return lx_result(syscall(SYS_setresgid, gid, gid, gid)); }
+static inline long lx_setresuid(uint32_t uid) { return lx_result(syscall(SYS_setresuid, uid, uid, uid)); }
+
+/* Signals: a set is the kernel's, bit `number - 1`. */
+static inline long lx_sigprocmask(int how, uint64_t set) {
+        return lx_result(syscall(SYS_rt_sigprocmask, how, &set, NULL, sizeof set));
+}
+static inline long lx_signal_ignore(int number, int ignore) {
+        return signal(number, ignore ? SIG_IGN : SIG_DFL) == SIG_ERR ? -(long)errno : 0;
+}
+static inline long lx_signalfd(uint64_t set, int flags) {
+        return lx_result(syscall(SYS_signalfd4, -1, &set, sizeof set, flags));
+}
+
+/* A child's end, whatever it was. */
+typedef struct lx_end {
+        int32_t pid;    /* 0: nobody ended */
+        int32_t code;   /* 0…255, or -1 if a signal ended it */
+        int32_t signal; /* that signal, or 0 */
+        int32_t core;   /* 1 if it left a core */
+} lx_end;
+static inline long lx_wait_any(lx_end *end) {
+        int status = 0;
+        pid_t pid = waitpid(-1, &status, WNOHANG | __WALL);
+        end->pid = pid > 0 ? pid : 0;
+        end->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        end->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+        end->core = WIFSIGNALED(status) && WCOREDUMP(status) ? 1 : 0;
+        return pid < 0 ? -(long)errno : pid;
+}
+
+/* What the ended and reaped children used. */
+typedef struct lx_usage {
+        uint64_t user_us, system_us, peak_kib;
+} lx_usage;
+static inline long lx_usage_of_children(lx_usage *usage) {
+        struct rusage r;
+        if (getrusage(RUSAGE_CHILDREN, &r) < 0)
+                return -(long)errno;
+        usage->user_us = (uint64_t)r.ru_utime.tv_sec * 1000000 + (uint64_t)r.ru_utime.tv_usec;
+        usage->system_us = (uint64_t)r.ru_stime.tv_sec * 1000000 + (uint64_t)r.ru_stime.tv_usec;
+        usage->peak_kib = (uint64_t)r.ru_maxrss;
+        return 0;
+}
+
+/* Packets of the control socket, never raising SIGPIPE. */
+static inline long lx_send_packet(int fd, const void *data, size_t size) {
+        return lx_result(send(fd, data, size, MSG_NOSIGNAL));
+}
+static inline long lx_receive_packet(int fd, void *data, size_t size) {
+        return lx_result(recv(fd, data, size, MSG_DONTWAIT | MSG_TRUNC));
+}
+
+/* Bring up the loopback interface of the calling thread's network namespace. */
+static inline long lx_loopback_up(void) {
+        struct ifreq request = {.ifr_name = "lo"};
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return -(long)errno;
+        long result = lx_result(ioctl(fd, SIOCGIFFLAGS, &request));
+        request.ifr_flags |= IFF_UP | IFF_RUNNING;
+        if (result == 0)
+                result = lx_result(ioctl(fd, SIOCSIFFLAGS, &request));
+        close(fd);
+        return result;
+}
 #endif

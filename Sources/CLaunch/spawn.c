@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The orphaning double clone.
+ *
+ * The calling thread clones the middle and sleeps (CLONE_VFORK); the middle clones init, writes its id maps, lets it go
+ * on, waits until it has exec'd, and exits. Both share the host's memory, so nothing is copied however large the host
+ * is; the middle shares its descriptors too, so that init's pidfd arrives in the host's table; init has a copy, which it
+ * rearranges. Between the clones and the exec only system calls run, never libc, and no signal is deliverable.
+ *
+ * Why a middle: an exec resets a child's exit signal to SIGCHLD, so a direct child would show up in the host's
+ * waitpid(-1) and SIGCHLD handler. The middle never execs, has exit signal 0, and is seen by nobody.
+ * Why no id is changed here: setresuid() in a process that shares the host's memory makes the *host* non-dumpable. */
+#include "raw.h"
+
+#include "claunch.h"
+
+#include <linux/capability.h>
+#include <linux/prctl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STACK = 16384, GUARD = 4096, SIGNALS = 64 };
+enum { GO_WAIT = 0, GO_ON = 1, GO_AWAY = 2 };
+
+static const uint64_t known_namespaces = (uint64_t)CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET |
+                                         CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+
+/* Lives on the calling thread's stack, and is read and written by all three. */
+struct launch {
+        const claunch_request *request;
+        char *init_stack;  /* its top */
+        int *moved;        /* scratch for descriptors that must make room, `descriptor_count` long */
+        int pid, pidfd;    /* of init */
+        int error, stage;  /* of whoever failed first; only one of them runs when these are written */
+        uint32_t go;       /* futex: init waits until its id maps are there */
+        uint32_t running;  /* futex: the kernel clears it when init has left this memory, by exec or by exit */
+};
+
+static int fail(struct launch *launch, int stage, long error) {
+        launch->stage = stage;
+        launch->error = (int)-error;
+        return 1;
+}
+
+/* Make request->descriptors 0, 1, …, and everything else close at exec. `*init_fd` may have to move. */
+static long place_descriptors(struct launch *launch, int *init_fd) {
+        const claunch_request *request = launch->request;
+        int count = (int)request->descriptor_count;
+        long fd;
+        if (*init_fd < count) {
+                fd = raw(SYS_fcntl, *init_fd, F_DUPFD_CLOEXEC, count, 0, 0, 0);
+                if (fd < 0)
+                        return fd;
+                *init_fd = (int)fd;
+        }
+        /* A source below `count` would be overwritten before its turn. */
+        for (int i = 0; i < count; i++) {
+                fd = request->descriptors[i];
+                if (fd < count && fd != i)
+                        fd = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, count, 0, 0, 0);
+                if (fd < 0)
+                        return fd;
+                launch->moved[i] = (int)fd;
+        }
+        for (int i = 0; i < count; i++) {
+                if (launch->moved[i] == i)
+                        fd = raw(SYS_fcntl, i, F_SETFD, 0, 0, 0, 0);
+                else
+                        fd = raw(SYS_dup3, launch->moved[i], i, 0, 0, 0, 0);
+                if (fd < 0)
+                        return fd;
+        }
+        return raw(SYS_close_range, count, ~0U, RAW_CLOSE_RANGE_CLOEXEC, 0, 0, 0);
+}
+
+/* An exec by a uid that is not 0 inside would drop them all, unless they are ambient. */
+static long keep_capabilities(void) {
+        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+        struct __user_cap_data_struct data[2] = {{0}};
+        long error = raw(SYS_capget, (long)&header, (long)data, 0, 0, 0, 0);
+        if (error < 0)
+                return error;
+        data[0].inheritable = data[0].permitted;
+        data[1].inheritable = data[1].permitted;
+        error = raw(SYS_capset, (long)&header, (long)data, 0, 0, 0, 0);
+        for (int bit = 0; bit < 64 && error >= 0; bit++)
+                if (data[bit / 32].permitted & (1u << (bit % 32)))
+                        error = raw(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0, 0);
+        return error;
+}
+
+/* What is ignored stays ignored across an exec, and so does the mask: init starts with neither. */
+static void reset_signals(void) {
+        static const struct {
+                void *handler;
+                unsigned long flags;
+                void *restorer;
+                uint64_t mask;
+        } by_default = {0};
+        for (int number = 1; number <= SIGNALS; number++)
+                raw(SYS_rt_sigaction, number, (long)&by_default, 0, sizeof(uint64_t), 0, 0);
+        raw_restore_signals(0);
+}
+
+/* Init, until its exec. */
+static int become_init(void *argument) {
+        static char *const arguments[] = {(char *)"lauter-init", NULL};
+        static char *const environment[] = {NULL};
+        struct launch *launch = argument;
+        raw_futex_wait_while(&launch->go, GO_WAIT);
+        if (__atomic_load_n(&launch->go, __ATOMIC_ACQUIRE) == GO_AWAY)
+                return 1;
+        int init_fd = launch->request->init_fd;
+        long error = place_descriptors(launch, &init_fd);
+        if (error < 0)
+                return fail(launch, CLAUNCH_STAGE_DESCRIPTORS, error);
+        error = launch->request->keep_capabilities ? keep_capabilities() : 0;
+        if (error < 0)
+                return fail(launch, CLAUNCH_STAGE_CAPABILITIES, error);
+        reset_signals();
+        error = raw(SYS_execveat, init_fd, (long)"", (long)arguments, (long)environment, AT_EMPTY_PATH, 0);
+        return fail(launch, CLAUNCH_STAGE_EXEC, error);
+}
+
+static int be_the_middle(void *argument) {
+        struct launch *launch = argument;
+        const claunch_request *request = launch->request;
+        int flags = CLONE_VM | CLONE_PIDFD | CLONE_CHILD_CLEARTID | SIGCHLD | (int)request->namespaces;
+        int pidfd = -1;
+        launch->running = 1;
+        /* libc's clone() is a bare system call with a stack switch. It sets errno if it fails: that of the calling
+         * thread, which sleeps. */
+        int pid = clone(become_init, launch->init_stack, flags, launch, &pidfd, NULL, &launch->running);
+        if (pid < 0) {
+                launch->running = 0;
+                return fail(launch, CLAUNCH_STAGE_CLONE, -errno);
+        }
+        launch->pid = pid;
+        launch->pidfd = pidfd;
+        int stage;
+        int error = claunch_write_maps(pid, request->uid_map, request->gid_map, request->deny_setgroups, &stage);
+        if (error < 0)
+                fail(launch, stage, error);
+        raw_futex_set(&launch->go, error < 0 ? GO_AWAY : GO_ON);
+        /* By futex, not by a close-on-exec pipe, which a fork elsewhere in the host would hold open. */
+        raw_futex_wait_while(&launch->running, 1);
+        if (launch->error)
+                raw(SYS_wait4, pid, 0, __WALL, 0, 0, 0);
+        return 0;
+}
+
+/* Somebody killed the middle alone: init still runs on our memory, waiting for a word that will not come. */
+static void end_stray_init(struct launch *launch, int pidfd) {
+        if (pidfd >= 0)
+                raw(SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0, 0, 0);
+        raw_futex_wait_while(&launch->running, 1);
+        if (!launch->error)
+                fail(launch, CLAUNCH_STAGE_CLONE, -ECHILD);
+}
+
+static void run_middle(struct launch *launch, char *stack) {
+        int middle = -1, cancel;
+        /* A cancellation that arrives meanwhile waits: whoever owns init's pidfd must learn of it first. */
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+        uint64_t signals = raw_block_signals();
+        int pid = clone(be_the_middle, stack, CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD, launch, &middle);
+        if (pid < 0) {
+                fail(launch, CLAUNCH_STAGE_MIDDLE, -errno);
+        } else {
+                raw_reap(middle);
+                raw_close(middle);
+                if (__atomic_load_n(&launch->running, __ATOMIC_ACQUIRE))
+                        end_stray_init(launch, launch->pidfd);
+        }
+        if (launch->error && launch->pidfd >= 0) {
+                raw_close(launch->pidfd);
+                launch->pidfd = -1;
+        }
+        raw_restore_signals(signals);
+        pthread_setcancelstate(cancel, NULL);
+}
+
+int claunch_spawn(const claunch_request *request, claunch_result *result) {
+        struct launch launch = {.request = request, .pid = -1, .pidfd = -1};
+        size_t scratch = (request->descriptor_count * sizeof(int) + GUARD - 1) / GUARD * GUARD;
+        size_t size = scratch + 2 * (GUARD + STACK);
+        int saved = errno;
+        char *memory = MAP_FAILED;
+        if ((request->namespaces & ~known_namespaces) || request->descriptor_count > CLAUNCH_DESCRIPTORS_MAX)
+                fail(&launch, CLAUNCH_STAGE_REQUEST, -EINVAL);
+        else
+                memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+        if (memory == MAP_FAILED) {
+                if (!launch.error)
+                        fail(&launch, CLAUNCH_STAGE_MEMORY, -errno);
+        } else {
+                /* scratch | guard | the middle's stack | guard | init's stack */
+                char *guard = memory + scratch, *second = guard + GUARD + STACK;
+                launch.moved = (int *)memory;
+                launch.init_stack = second + GUARD + STACK;
+                if (mprotect(guard, GUARD, PROT_NONE) < 0 || mprotect(second, GUARD, PROT_NONE) < 0)
+                        fail(&launch, CLAUNCH_STAGE_MEMORY, -errno);
+                else
+                        run_middle(&launch, second);
+                munmap(memory, size);
+        }
+        errno = saved;
+        *result = (claunch_result){
+                .pidfd = launch.pidfd, .pid = launch.pid, .error = launch.error, .stage = launch.stage};
+        return -launch.error;
+}
+
+int claunch_reap(int pidfd) {
+        siginfo_t info;
+        memset(&info, 0, sizeof info);
+        long error = raw(SYS_waitid, RAW_P_PIDFD, pidfd, (long)&info, WEXITED | WNOHANG | __WALL, 0, 0);
+        return error < 0 ? (int)error : info.si_pid != 0;
+}
