@@ -11,7 +11,8 @@
  * - Results leave through the last parameters before `error`, and are set only on success.
  * - Functions that can fail return LAUTER_OK (0) or a positive count on success, and one of the negative
  *   LAUTER_ERROR_* codes on failure. If `error` is not NULL, `*error` is then set to an error that the caller owns
- *   and frees with lauter_error_free(). `error` may always be NULL. On success `*error` is left alone.
+ *   and frees with lauter_error_free(); what it pointed to before is overwritten, not freed. `error` may always be NULL.
+ *   On success `*error` is left alone.
  * - Strings are NUL-terminated UTF-8. Strings that go in are copied. Strings that come out as `const char *` are
  *   borrowed from the object they were asked of; strings that come out as `char *` are owned and freed with
  *   lauter_string_free().
@@ -222,7 +223,7 @@ LAUTER_API int32_t lauter_host_fd(const lauter_host *host);
 /**
  * Sleep until lauter_host_next() has something to do.
  *
- * @return 1 if it has, 0 if the time was up.
+ * @return 1 if it has, 0 if the time was up. Without workers that is when another thread spawns one.
  *
  * **Blocks** for `timeout_ms`. **Errors** INTERRUPTED, FORKED, SYSTEM. **Since** 0.1
  */
@@ -236,7 +237,8 @@ LAUTER_API void lauter_host_free(lauter_host *host);
 
 /* ------------------------------------------------------------------------------------------------ workers -- */
 
-/** A worker's id: never 0, never used twice within one host; a stale one is an error, not a crash. */
+/** A worker's id: never 0, never used twice within one host; a stale one is an error, not a crash. It is stale once the
+ * worker's `exited` event was taken; between its end and then, ending it again succeeds and does nothing. */
 typedef uint64_t lauter_worker;
 
 /**
@@ -290,12 +292,26 @@ LAUTER_CHECKED int32_t lauter_worker_stdin(lauter_host *host, lauter_worker work
 
 /**
  * Stop a worker: ask its runtime to exit, after `ask_ms` send SIGTERM, after `term_ms` more kill the whole tree. The
- * report says which rung worked. Returns at once; the `exited` event tells the end. Rungs need the host to dispatch.
+ * report says which rung worked. Returns at once; the `exited` event tells the end. Rungs need the host to dispatch. Of two
+ * stops the earlier rungs hold.
  *
  * **Errors** STALE, INVALID. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_worker_stop(lauter_host *host, lauter_worker worker, int64_t ask_ms, int64_t term_ms,
                                           lauter_error **error);
+
+struct lauter_event;
+
+/**
+ * Sleep until a worker has ended, and take its `exited` event. Its other events that were not taken yet are dropped.
+ *
+ * @param[in,out] event Set `size` before the first use; cleared first if it held an event.
+ *
+ * **Blocks** for `timeout_ms`. **Ownership** clear with lauter_event_clear(). **Errors** TIMEOUT: it goes on;
+ * INTERRUPTED; STALE. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_worker_wait_exit(lauter_host *host, lauter_worker worker, int64_t timeout_ms,
+                                               struct lauter_event *event, lauter_error **error);
 
 /** Kill a worker and every process that it ever started. Returns at once. **Errors** STALE. **Since** 0.1 */
 LAUTER_CHECKED int32_t lauter_worker_kill(lauter_host *host, lauter_worker worker, lauter_error **error);
@@ -310,7 +326,7 @@ enum {
         LAUTER_REASON_LAUNCH = 5,     /**< The launch failed: see the event's error. */
         LAUTER_REASON_PROTOCOL = 6,   /**< It broke the protocol. */
         LAUTER_REASON_WALL = 7,       /**< The wall-clock limit. */
-        LAUTER_REASON_DEADLINE = 8,   /**< A call's time was up and interrupts did not end it. */
+        LAUTER_REASON_DEADLINE = 8,   /**< It was not ready in time, or did not end a call whose time was up. */
         LAUTER_REASON_MEMORY = 9,     /**< The memory limit. */
         LAUTER_REASON_LOST = 10       /**< Its init ended without a word (killed from outside, or out of memory). */
 };
@@ -341,7 +357,8 @@ LAUTER_CHECKED int32_t lauter_report_json(const lauter_report *report, char **te
 
 /* -------------------------------------------------------------------------------------------------- calls -- */
 
-/** A call's id: never 0, never used twice within one host. */
+/** A call's id: never 0, never used twice within one host. It is stale for lauter_call_wait() once its `done` event was
+ * taken; interrupting or abandoning a call that has ended succeeds and does nothing. */
 typedef uint64_t lauter_call;
 
 /** One part of a message: a media type and bytes. The core never looks inside. */
@@ -392,8 +409,6 @@ LAUTER_CHECKED int32_t lauter_call_interrupt(lauter_host *host, lauter_call call
  * **Since** 0.1 */
 LAUTER_CHECKED int32_t lauter_call_abandon(lauter_host *host, lauter_call call, lauter_error **error);
 
-struct lauter_event;
-
 /**
  * Sleep until a call is done, and take its `done` event. Its other events, and those of other calls, are kept for
  * lauter_host_next().
@@ -435,7 +450,8 @@ enum {
 /** Streams of a worker. */
 enum { LAUTER_STREAM_STDOUT = 1, LAUTER_STREAM_STDERR = 2 };
 
-/** Something that happened. All pointers are borrowed from the event, until lauter_event_clear(). */
+/** Something that happened. All pointers are borrowed from the event, until lauter_event_clear(). Do not copy one by value:
+ * both copies would own the same memory. */
 typedef struct lauter_event {
         uint32_t size;             /**< In: sizeof (lauter_event). */
         uint32_t kind;             /**< LAUTER_EVENT_*. */
@@ -450,7 +466,8 @@ typedef struct lauter_event {
         const char *name;          /**< Never NULL. */
         const lauter_part *parts;  /**< `part_count` parts. */
         size_t part_count;         /**< Number of parts. */
-        const lauter_error *error; /**< DONE with TIMEOUT, DIED, PROTOCOL; EXITED after a failed launch; else NULL. */
+        const lauter_error *error; /**< DONE with TIMEOUT, DIED, PROTOCOL; EXITED with the reason LAUNCH, PROTOCOL or
+                                        DEADLINE; else NULL. */
         const lauter_report *report; /**< EXITED; else NULL. */
         void *owner;               /**< The library's. */
 } lauter_event;
@@ -466,7 +483,8 @@ typedef struct lauter_event {
  */
 LAUTER_CHECKED int32_t lauter_host_next(lauter_host *host, lauter_event *event, lauter_error **error);
 
-/** Free what an event holds and make it empty. An empty one, and NULL, do nothing. **Since** 0.1 */
+/** Free what an event holds and make it empty; `size` stays, so that it can be used again. An empty one, and NULL, do
+ * nothing. **Since** 0.1 */
 LAUTER_API void lauter_event_clear(lauter_event *event);
 
 #ifdef __cplusplus

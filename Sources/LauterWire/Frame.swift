@@ -39,6 +39,7 @@ package enum WireError: Error, Equatable, Sendable {
   case headTooShort
   case tooManyParts(Int)
   case nameTooLong(Int)
+  case nulInName
   case messageTooLarge
   case outOfMemory(UInt64)
   case sizesDoNotAddUp
@@ -62,6 +63,7 @@ package enum WireError: Error, Equatable, Sendable {
     case .headTooShort: "a message whose head is cut short"
     case .tooManyParts(let count): "a message of \(count) parts, at most \(Wire.partsMax) are allowed"
     case .nameTooLong(let size): "a name of \(size) bytes, at most \(Wire.nameMax) are allowed"
+    case .nulInName: "a name or media type with a NUL byte"
     case .messageTooLarge: "a message of more than 1 GiB"
     case .outOfMemory(let size): "a message of \(size) bytes, for which the host has no memory"
     case .sizesDoNotAddUp: "a message whose parts do not add up to its size"

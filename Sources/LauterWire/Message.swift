@@ -26,7 +26,7 @@ package final class Message: @unchecked Sendable {  // immutable once complete
   package let id: UInt64
   package let parent: UInt64
   package let partCount: Int
-  /// NUL-terminated; bytes after a NUL that the worker put inside are cut off for C readers.
+  /// NUL-terminated.
   package let name: UnsafePointer<CChar>
   package let nameSize: Int
   private let block: UnsafeMutableRawBufferPointer
@@ -80,11 +80,16 @@ package final class Message: @unchecked Sendable {  // immutable once complete
       let size = UInt64(
         littleEndian: payload.loadUnaligned(fromByteOffset: cursor + 2, as: UInt64.self))
       guard size <= budget, bodySize + size <= budget else { throw .messageTooLarge }
+      if cursor + 10 + typeSize <= payload.count {
+        try Message.refuseNul(payload, cursor + 10, typeSize)
+      }
       bodySize += size
       typesSize += typeSize + 1
       cursor += 10 + typeSize
     }
     guard cursor <= payload.count else { throw .headTooShort }
+    // A C reader would see another name than the worker sent.
+    try Message.refuseNul(payload, Message.headSize, nameSize)
 
     let tableSize = partCount * MemoryLayout<MessagePart>.stride
     let bodyOffset = (tableSize + nameSize + 1 + typesSize + 15) & ~15
@@ -130,6 +135,12 @@ package final class Message: @unchecked Sendable {  // immutable once complete
     self.bodyOffset = bodyOffset
     self.bodySize = Int(bodySize)
     try append(UnsafeRawBufferPointer(rebasing: payload[cursor...]))
+  }
+
+  private static func refuseNul(
+    _ payload: UnsafeRawBufferPointer, _ from: Int, _ size: Int
+  ) throws(WireError) {
+    for index in from..<(from + size) where payload[index] == 0 { throw .nulInName }
   }
 
   /// Adds what a further frame brought.
