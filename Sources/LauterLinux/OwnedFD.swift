@@ -6,7 +6,7 @@
 
 /// A descriptor with one owner, closed when the owner goes.
 package struct OwnedFD: ~Copyable, Sendable {
-  package let raw: Int32
+  package private(set) var raw: Int32
 
   /// Take over `raw`, which nobody else closes.
   package init(adopting raw: Int32) { self.raw = raw }
@@ -14,10 +14,11 @@ package struct OwnedFD: ~Copyable, Sendable {
   /// Give the descriptor away.
   package consuming func release() -> Int32 {
     let raw = self.raw
-    discard self
+    // Embedded Swift has `discard self` for frozen types alone.
+    self.raw = -1
     return raw
   }
 
   // close(2) is never retried: on Linux the descriptor is gone even after EINTR.
-  deinit { _ = lx_close(raw) }
+  deinit { if raw >= 0 { _ = lx_close(raw) } }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mounts by descriptor. The kernel's own headers are not there under musl, and its constants are enums in some: those
- * that Swift needs are repeated here as LX_*. */
+/* Mounts by descriptor. The kernel's own headers are not there under musl, so what Swift needs of their
+ * constants is here, as LX_* of the type that the calls take. */
 #ifndef CLINUX_MOUNTS_H
 #define CLINUX_MOUNTS_H
 #include "clinux_base.h"
@@ -21,24 +21,22 @@
 #define SYS_mount_setattr 442
 #endif
 
-enum {
-        LX_AT_RECURSIVE = 0x8000,
-        LX_OPEN_TREE_CLONE = 1,
-        LX_MOVE_MOUNT_F_EMPTY_PATH = 0x04,
-        LX_MOVE_MOUNT_T_EMPTY_PATH = 0x40,
-        LX_FSOPEN_CLOEXEC = 1,
-        LX_FSMOUNT_CLOEXEC = 1,
-        LX_FSCONFIG_SET_FLAG = 0,
-        LX_FSCONFIG_SET_STRING = 1,
-        LX_FSCONFIG_CMD_CREATE = 6,
-        LX_MOUNT_ATTR_RDONLY = 0x01,
-        LX_MOUNT_ATTR_NOSUID = 0x02,
-        LX_MOUNT_ATTR_NODEV = 0x04,
-        LX_MOUNT_ATTR_NOEXEC = 0x08,
-        LX_MOUNT_ATTR_IDMAP = 0x00100000,
-        LX_RESOLVE_NO_MAGICLINKS = 0x02,
-        LX_RESOLVE_IN_ROOT = 0x10,
-};
+static const uint32_t LX_AT_RECURSIVE = 0x8000;
+static const uint32_t LX_OPEN_TREE_CLONE = 1;
+static const uint32_t LX_MOVE_MOUNT_F_EMPTY_PATH = 0x04;
+static const uint32_t LX_MOVE_MOUNT_T_EMPTY_PATH = 0x40;
+static const uint32_t LX_FSOPEN_CLOEXEC = 1;
+static const uint32_t LX_FSMOUNT_CLOEXEC = 1;
+static const uint32_t LX_FSCONFIG_SET_FLAG = 0;
+static const uint32_t LX_FSCONFIG_SET_STRING = 1;
+static const uint32_t LX_FSCONFIG_CMD_CREATE = 6;
+static const uint32_t LX_MOUNT_ATTR_RDONLY = 0x01;
+static const uint32_t LX_MOUNT_ATTR_NOSUID = 0x02;
+static const uint32_t LX_MOUNT_ATTR_NODEV = 0x04;
+static const uint32_t LX_MOUNT_ATTR_NOEXEC = 0x08;
+static const uint32_t LX_MOUNT_ATTR_IDMAP = 0x00100000;
+static const uint64_t LX_RESOLVE_NO_MAGICLINKS = 0x02;
+static const uint64_t LX_RESOLVE_IN_ROOT = 0x10;
 
 /* struct mount_attr. */
 typedef struct lx_mount_attr {
@@ -76,6 +74,9 @@ static inline long lx_fchdir(int fd) { return lx_result(fchdir(fd)); }
 static inline long lx_chdir(const char *path) { return lx_result(chdir(path)); }
 static inline long lx_pivot_root(const char *new_root, const char *put_old) {
         return lx_result(syscall(SYS_pivot_root, new_root, put_old));
+}
+static inline long lx_make_mounts_private(void) {
+        return lx_result(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 }
 static inline long lx_umount2(const char *path, int flags) { return lx_result(umount2(path, flags)); }
 #endif

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterLinux)
+  import LauterLinux
+#endif
+#if canImport(LauterPlan)
+  import LauterPlan
+#endif
+
+/// Why there will be no worker: the step, counted from 1 (0: before the first), and the errno.
+struct StepFailure: Error {
+  var step: UInt32
+  var errno: Int32
+}
+
+/// `lauter-init`: the first process of a worker's namespaces.
+///
+/// Its life: read the plan, walk it, fork the worker, which walks the rest and becomes the program; then watch
+/// the worker, the host and the clock, and report. When it ends, the kernel kills whatever is left in its
+/// process namespace, so every way out of here, crashes included, leaves nothing behind.
+@c(main)
+public func lauterInit(
+  _ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+) -> Int32 {
+  do throws(StepFailure) {
+    try prepareProcess()
+    let plan = try readPlan()
+    guard case .execute(let execution)? = plan.steps.last else {
+      throw StepFailure(step: 0, errno: EINVAL)
+    }
+    let index = try walk(plan)
+    var watch = try at(plan.steps.count) { () throws(KernelError) in
+      try Watch(starting: plan, from: index, execution)
+    }
+    watch.run()
+    return 0
+  } catch {
+    tell(.failed(step: error.step, errno: error.errno))
+    return 1
+  }
+}
+
+/// Send a notice. If the host is gone there is nobody to tell, and nothing to do but end.
+func tell(_ notice: Control.Notice) {
+  let packet = notice.encoded()
+  if lx_send_packet(InitDescriptor.control, packet, packet.count) < 0 { lx_exit(1) }
+}
+
+/// What holds for init whatever the plan says.
+private func prepareProcess() throws(StepFailure) {
+  try at(0) { () throws(KernelError) in
+    // A worker has its init's uid: a dumpable init would lose its socket to pidfd_getfd(2), its memory to
+    // /proc/1/mem. Without a handler, the kernel keeps the worker's signals from PID 1 as well.
+    try check("prctl", lx_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+    try check("setsid", lx_setsid())
+    try check("sigprocmask", lx_sigprocmask(SIG_BLOCK, Watch.signals))
+    // Modes in the plan are exact.
+    _ = lx_umask(0)
+    // Where there is no process namespace, orphans come here all the same.
+    if lx_getpid() != 1 {
+      try check("prctl", lx_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    }
+  }
+}
+
+private func readPlan() throws(StepFailure) -> Plan {
+  let bytes = try at(0) { () throws(KernelError) in try readAll(InitDescriptor.plan) }
+  do throws(PlanError) { return try Plan(decoding: bytes) } catch {
+    throw StepFailure(step: 0, errno: EPROTO)
+  }
+}
+
+/// The whole file behind `fd`, which is closed.
+private func readAll(_ fd: Int32) throws(KernelError) -> [UInt8] {
+  let file = OwnedFD(adopting: fd)
+  var status = lx_status()
+  try check("fstat", lx_fstat(file.raw, &status))
+  var bytes = [UInt8](repeating: 0, count: Int(status.size))
+  var filled = 0
+  while filled < bytes.count {
+    let count = bytes.withUnsafeMutableBytes {
+      lx_pread(file.raw, $0.baseAddress! + filled, $0.count - filled, Int64(filled))
+    }
+    if try check("pread", count) == 0 { throw KernelError(call: "pread", errno: ENODATA) }
+    filled += count
+  }
+  return bytes
+}
+
+/// Run `body`; its failure is that of step `number`.
+private func at<Result: ~Copyable>(
+  _ number: Int, _ body: () throws(KernelError) -> Result
+) throws(StepFailure) -> Result {
+  do throws(KernelError) { return try body() } catch {
+    throw StepFailure(step: UInt32(number), errno: error.errno)
+  }
+}
+
+/// Walk the steps that init takes itself. Returns the index of the first that is the worker's.
+private func walk(_ plan: Plan) throws(StepFailure) -> Int {
+  var sandbox = Sandbox()
+  for index in plan.steps.indices {
+    switch plan.steps[index] {
+    case .limit, .landlock, .seccomp, .execute: return index
+    default: break
+    }
+    try at(index + 1) { () throws(KernelError) in try sandbox.take(plan.steps[index]) }
+  }
+  return plan.steps.count
+}

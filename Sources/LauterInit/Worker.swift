@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterLinux)
+  import LauterLinux
+#endif
+#if canImport(LauterPlan)
+  import LauterPlan
+#endif
+
+/// The worker's process between the fork and its program. A failure travels to init through `report`, a pipe that
+/// an exec closes: eight bytes, the step and the errno.
+struct Worker {
+  let steps: ArraySlice<Step>
+  let execution: Execution
+  let report: Int32
+  private let arguments: StringVector
+  private let environment: StringVector
+
+  /// Everything that needs memory is made before the fork: limits may leave none after it.
+  init(_ steps: ArraySlice<Step>, _ execution: Execution, report: Int32) {
+    self.steps = steps
+    self.execution = execution
+    self.report = report
+    arguments = StringVector(execution.arguments)
+    environment = StringVector(execution.environment)
+  }
+
+  /// Never returns.
+  func run() {
+    var number = steps.endIndex
+    do throws(KernelError) {
+      try prepare()
+      var forbidsPrivileges = false
+      var filter: Int?
+      for index in steps.indices {
+        number = index + 1
+        switch steps[index] {
+        case .limit(let resource, let soft, let hard):
+          try check("setrlimit", lx_setrlimit(resource, soft, hard))
+        case .landlock(let filesystem, let network, let scope, let rules):
+          if !forbidsPrivileges { try forbidNewPrivileges() }
+          forbidsPrivileges = true
+          try restrict(filesystem, network, scope, rules)
+        case .seccomp:
+          if !forbidsPrivileges { try forbidNewPrivileges() }
+          forbidsPrivileges = true
+          filter = index
+        case .execute:
+          // Told apart from a missing program by a number that no step has.
+          number = index + 2
+          try check("chdir", lx_chdir(execution.directory))
+          // Last, so that it need not allow what the steps before it do.
+          if let filter {
+            number = filter + 1
+            try load(steps[filter])
+          }
+          number = index + 1
+          try execute()
+        default: throw KernelError(call: "plan", errno: EINVAL)
+        }
+      }
+    } catch {
+      send(StepFailure(step: UInt32(number), errno: error.errno))
+    }
+    lx_exit(127)
+  }
+
+  private func send(_ failure: StepFailure) {
+    var words = (failure.step, failure.errno)
+    _ = lx_write(report, &words, 8)
+  }
+
+  /// Descriptors, signals, session: what a program expects to be born with.
+  private func prepare() throws(KernelError) {
+    try check("setsid", lx_setsid())
+    var first: Int32 = 3
+    if execution.hasSession {
+      try check("dup3", lx_dup3(InitDescriptor.session, 3, 0))
+      try check("dup3", lx_dup3(InitDescriptor.page, 4, 0))
+      first = 5
+    }
+    if report > first {
+      try check("close_range", lx_close_range(UInt32(first), UInt32(report - 1), 0))
+    }
+    try check("close_range", lx_close_range(UInt32(report + 1), UInt32.max, 0))
+    try check("setrlimit", lx_setrlimit(UInt32(LX_RLIMIT_CORE), 0, 0))
+    _ = lx_umask(0o022)
+    try check("sigprocmask", lx_sigprocmask(SIG_SETMASK, 0))
+  }
+
+  private func forbidNewPrivileges() throws(KernelError) {
+    try check("prctl", lx_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+  }
+
+  private func restrict(
+    _ filesystem: UInt64, _ network: UInt64, _ scope: UInt64, _ rules: [LandlockRule]
+  ) throws(KernelError) {
+    var attr = lx_landlock_ruleset_attr()
+    attr.handled_access_fs = filesystem
+    attr.handled_access_net = network
+    attr.scoped = scope
+    let ruleset = OwnedFD(
+      adopting: Int32(try check("landlock_create_ruleset", lx_landlock_create_ruleset(&attr))))
+    for rule in rules {
+      let fd = try check("open", lx_open(rule.path, O_PATH | O_CLOEXEC, 0))
+      let beneath = OwnedFD(adopting: Int32(fd))
+      try check("landlock_add_rule", lx_landlock_add_path(ruleset.raw, beneath.raw, rule.access))
+    }
+    try check("landlock_restrict_self", lx_landlock_restrict_self(ruleset.raw))
+  }
+
+  private func load(_ step: Step) throws(KernelError) {
+    guard case .seccomp(let program) = step else { return }
+    let result = program.withUnsafeBytes {
+      lx_seccomp_load($0.baseAddress, UInt16(truncatingIfNeeded: $0.count / 8))
+    }
+    try check("seccomp", result)
+  }
+
+  /// As execvp(3): go on where there is nothing, remember what may not be executed. A file of no known format is
+  /// told as such, never handed to a shell.
+  private func execute() throws(KernelError) {
+    var remembered = ENOENT
+    for candidate in execution.candidates {
+      let error = Int32(-lx_execve(candidate, arguments.pointer, environment.pointer))
+      switch error {
+      case ENOENT, ENOTDIR: continue
+      case EACCES: remembered = error
+      default: throw KernelError(call: "execve", errno: error)
+      }
+    }
+    throw KernelError(call: "execve", errno: remembered)
+  }
+}
+
+/// A NULL-terminated vector of C strings, which lives as long as the process.
+private struct StringVector {
+  let pointer: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+
+  init(_ strings: [String]) {
+    pointer = .allocate(capacity: strings.count + 1)
+    for (index, string) in strings.enumerated() {
+      let bytes = string.utf8
+      let copy = UnsafeMutablePointer<CChar>.allocate(capacity: bytes.count + 1)
+      var at = 0
+      for byte in bytes {
+        copy[at] = CChar(bitPattern: byte)
+        at += 1
+      }
+      copy[at] = 0
+      pointer[index] = copy
+    }
+    pointer[strings.count] = nil
+  }
+}
