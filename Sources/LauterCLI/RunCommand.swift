@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import CLauter
+import Glibc
+
+/// `lauter run`: one program in the sandbox, as if it had been started without.
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Run a program in a sandbox.",
+    usage: "lauter run [<options>] -- <command> ...",
+    discussion: """
+      Standard input, output and error are passed through and the exit status is kept: 128+n when signal n ended it, \
+      127 when there is no such program, 126 when it cannot be executed, 125 when lauter itself failed. SIGINT, \
+      SIGTERM, SIGHUP and SIGQUIT are passed on to it. The current directory is kept if the policy shows it; \
+      otherwise the program begins in its home.
+
+      Example: let a script read data and write out, with 1 GiB and ten minutes.
+
+        lauter run --read data --write out --limit memory=1G --limit wall=10m -- ./script.sh
+      """)
+
+  @OptionGroup(title: "Policy") var policy: PolicyOptions
+
+  @Option(help: ArgumentHelp("Where it begins.", valueName: "dir"))
+  var directory: String?
+
+  @Argument(
+    parsing: .captureForPassthrough, help: ArgumentHelp("The program and its arguments.", valueName: "command"))
+  var command: [String] = []
+
+  mutating func validate() throws {
+    command = try RunCommand.program(command)
+  }
+
+  /// The program and its arguments out of what followed the options.
+  static func program(_ captured: [String]) throws -> [String] {
+    if captured.first == "--" {
+      guard captured.count > 1 else { throw ValidationError("a command should follow --") }
+      return Array(captured.dropFirst())
+    }
+    guard let first = captured.first else { throw ValidationError("no command is given") }
+    if first.hasPrefix("-") { throw ValidationError("no such option: \(first)") }
+    return captured
+  }
+
+  func run() throws {
+    let paths = try PathResolver.here()
+    let report = try policy.report.map { path throws(Failure) in try SafeFile(try paths.resolve(path)) }
+    let policy = try self.policy.makePolicy(paths)
+    let launch = try makeLaunch(policy, paths)
+    let host = try Host(signals: try SignalInbox())
+    let worker = try host.spawn(policy, launch)
+    while true {
+      switch try host.next(timeout: -1) {
+      case .signal(let number): try? host.signal(worker, number)  // It may have ended by now.
+      case .event(let event) where event.kind == LAUTER_EVENT_EXITED:
+        if let json = event.report?.json { try report?.write(Array(json.utf8) + [UInt8(ascii: "\n")]) }
+        throw try RunCommand.status(event)
+      default: continue
+      }
+    }
+  }
+
+  /// The launch, which `lauter explain` prints as well.
+  func makeLaunch(_ policy: Policy, _ paths: PathResolver) throws -> Launch {
+    let launch = try Launch(kind: "program")
+    for argument in command { try launch.set("argument", argument) }
+    for stream in ["stdin", "stdout", "stderr"] { try launch.set(stream, "inherit") }
+    if let label = self.policy.label { try launch.set("label", label) }
+    if let directory {
+      try launch.set("directory", try paths.resolve(directory))
+    } else if try policy.allows("read", paths.directory) {
+      try launch.set("directory", paths.directory)
+    }
+    return launch
+  }
+
+  /// What to exit with. Says why where the status does not.
+  private static func status(_ event: Event) throws -> ExitCode {
+    if let error = event.error {
+      switch Int(error.code) {
+      case LAUTER_ERROR_NOT_FOUND: throw Failure(error.message, status: 127)
+      case LAUTER_ERROR_NOT_EXECUTABLE, LAUTER_ERROR_DENIED: throw Failure(error.message, status: 126)
+      default: throw error
+      }
+    }
+    guard let report = event.report else { throw Failure("the worker ended without a report") }
+    let silent = [LAUTER_REASON_EXITED, LAUTER_REASON_SIGNALED].contains(Int(report.reason))
+    if !silent || report.signal == SIGSYS { complain("lauter: \(report.why)\n") }
+    if report.exitCode < 0, report.signal == 0 { return ExitCode(Failure.own) }
+    return ExitCode(report.shellStatus)
+  }
+}
