@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// RFC 4648's alphabet.
-private let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+private let alphabet = Array(
+  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
 /// Bytes as base64 with padding, on one line: how a notebook keeps a picture.
 func base64(_ bytes: [UInt8]) -> String {

@@ -122,7 +122,9 @@ struct CellOutputs {
     var outputs = entries.map(\.written)
     for stream in [Stream.stdout, .stderr] {
       guard let bytes = lost[stream] else { continue }
-      append("\n[lauter: \(sizeText(bytes)) more were not kept; --max-output]\n", to: stream, of: &outputs)
+      append(
+        "\n[lauter: \(sizeText(bytes)) more were not kept; --max-output]\n", to: stream,
+        of: &outputs)
     }
     if lostDisplays > 0 {
       let text = "\n[lauter: \(lostDisplays) displays were not kept; --max-display]\n"

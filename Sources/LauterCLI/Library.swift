@@ -22,7 +22,8 @@ struct LibraryError: Error {
 
 /// Call a function of the library and turn its error into one of Swift's.
 @discardableResult
-func library(_ body: (UnsafeMutablePointer<OpaquePointer?>) -> Int32) throws(LibraryError) -> Int32 {
+func library(_ body: (UnsafeMutablePointer<OpaquePointer?>) -> Int32) throws(LibraryError) -> Int32
+{
   var error: OpaquePointer?
   defer { lauter_error_free(error) }
   let code = body(&error)
@@ -134,7 +135,8 @@ struct Event {
     name = event.name.map { String(cString: $0) } ?? ""
     parts = UnsafeBufferPointer(start: event.parts, count: event.part_count).map { part in
       Part(
-        String(cString: part.type), Array(UnsafeRawBufferPointer(start: part.data, count: part.size)))
+        String(cString: part.type),
+        Array(UnsafeRawBufferPointer(start: part.data, count: part.size)))
     }
     error = event.error.map { LibraryError($0) }
     report = ExitReport(event.report)
@@ -170,13 +172,15 @@ final class Host {
     try library { lauter_worker_kill(handle, worker, $0) }
   }
 
-  func call(_ worker: lauter_worker, _ verb: String, _ parts: [Part], timeout: Int64) throws(LibraryError)
+  func call(_ worker: lauter_worker, _ verb: String, _ parts: [Part], timeout: Int64)
+    throws(LibraryError)
     -> lauter_call
   {
     var call: lauter_call = 0
     try withParts(parts) { parts, error in
       lauter_call_start(
-        handle, worker, UInt32(LAUTER_LANE_MAIN), verb, parts.baseAddress, parts.count, timeout, 0, &call, error)
+        handle, worker, UInt32(LAUTER_LANE_MAIN), verb, parts.baseAddress, parts.count, timeout, 0,
+        &call, error)
     }
     return call
   }
@@ -222,7 +226,8 @@ final class Host {
     _ body: (UnsafeBufferPointer<lauter_part>, UnsafeMutablePointer<OpaquePointer?>) -> Int32
   ) throws(LibraryError) {
     let bytes = parts.map { part in
-      let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, part.bytes.count), alignment: 1)
+      let copy = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: max(1, part.bytes.count), alignment: 1)
       copy.copyBytes(from: part.bytes)
       return copy
     }

@@ -42,7 +42,8 @@ struct MediaBundle {
 
   /// nbformat's `data`.
   var data: JSON {
-    .object(JSON.Object(members: representations.map { .init(name: $0.type, value: $0.notebookValue) }))
+    .object(
+      JSON.Object(members: representations.map { .init(name: $0.type, value: $0.notebookValue) }))
   }
 
   /// nbformat's `metadata` of an output, which must be an object.
@@ -53,7 +54,8 @@ extension Part {
   /// The part as nbformat keeps its media type: JSON as JSON, text as lines, all else as base64.
   fileprivate var notebookValue: JSON {
     let plain = type.prefix { $0 != ";" }
-    if plain == "application/json" || (plain.hasPrefix("application/") && plain.hasSuffix("+json")) {
+    if plain == "application/json" || (plain.hasPrefix("application/") && plain.hasSuffix("+json"))
+    {
       // A worker that lies about its JSON gets its words kept as words, which nbformat allows as well.
       return (try? JSON(parsing: bytes)) ?? .lines(text)
     }

@@ -29,7 +29,8 @@ struct NotebookCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Where the executed notebook goes.", valueName: "file"))
   var output: String?
 
-  @Option(help: ArgumentHelp("Interrupt a cell after this time: 500ms, 5s, 10m.", valueName: "time"))
+  @Option(
+    help: ArgumentHelp("Interrupt a cell after this time: 500ms, 5s, 10m.", valueName: "time"))
   var cellTimeout: Period?
 
   @Option(help: "When a cell takes its worker along: go on in a fresh one, or end the run.")
@@ -40,19 +41,26 @@ struct NotebookCommand: ParsableCommand {
 
   @Option(
     parsing: .unconditionalSingleValue,
-    help: ArgumentHelp("An answer for input(); the first for the first question, and so on.", valueName: "text"))
+    help: ArgumentHelp(
+      "An answer for input(); the first for the first question, and so on.", valueName: "text"))
   var input: [String] = []
 
-  @Option(help: ArgumentHelp("More answers, one a line, after those of --input.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("More answers, one a line, after those of --input.", valueName: "file"))
   var inputsFrom: String?
 
-  @Option(help: ArgumentHelp("The Python to run it (default: python3 on your PATH).", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("The Python to run it (default: python3 on your PATH).", valueName: "path"))
   var python: String?
 
-  @Option(help: ArgumentHelp("How much printed text to keep of each cell (default: 1M).", valueName: "size"))
+  @Option(
+    help: ArgumentHelp(
+      "How much printed text to keep of each cell (default: 1M).", valueName: "size"))
   var maxOutput: Size?
 
-  @Option(help: ArgumentHelp("How much else to keep of each cell, such as figures (default: 32M).", valueName: "size"))
+  @Option(
+    help: ArgumentHelp(
+      "How much else to keep of each cell, such as figures (default: 32M).", valueName: "size"))
   var maxDisplay: Size?
 
   @OptionGroup(title: "Policy") var policy: PolicyOptions
@@ -67,7 +75,9 @@ struct NotebookCommand: ParsableCommand {
       throw Failure("\(file): \(error.message)")
     }
     let executed = try SafeFile(try output.map(paths.resolve) ?? NotebookCommand.executedPath(path))
-    let report = try policy.report.map { path throws(Failure) in try SafeFile(try paths.resolve(path)) }
+    let report = try policy.report.map { path throws(Failure) in
+      try SafeFile(try paths.resolve(path))
+    }
     let answers = try input + moreAnswers(paths)
     let folder = realPath(splitPath(path).folder) ?? splitPath(path).folder
     let policy = try makePolicy(paths, folder: folder)
@@ -80,7 +90,8 @@ struct NotebookCommand: ParsableCommand {
       options: options(answers: answers), progress: progress)
     let ended = try run.execute()
     try executed.write(run.notebook.written())
-    try report?.write(run.report(notebook: path, output: executed.path).written() + [UInt8(ascii: "\n")])
+    try report?.write(
+      run.report(notebook: path, output: executed.path).written() + [UInt8(ascii: "\n")])
     complain("\(run.summary)\nwrote \(executed.path)\n")
     if let message = ended.failure { throw Failure(message) }
     throw ExitCode(ended.status)
@@ -94,7 +105,8 @@ struct NotebookCommand: ParsableCommand {
   private func moreAnswers(_ paths: PathResolver) throws -> [String] {
     guard let file = inputsFrom else { return [] }
     let text = String(decoding: try readFile(try paths.resolve(file), called: file), as: UTF8.self)
-    var lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).map(String.init)
+    var lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).map(
+      String.init)
     if lines.last == "" { lines.removeLast() }
     return lines
   }
@@ -117,14 +129,16 @@ struct NotebookCommand: ParsableCommand {
     try launch.set("directory", folder)
     try launch.set("label", policy.label ?? splitPath(file).name)
     if let python {
-      try launch.set("interpreter", try python.contains("/") ? paths.resolve(python) : program(python))
+      try launch.set(
+        "interpreter", try python.contains("/") ? paths.resolve(python) : program(python))
     }
     return launch
   }
 
   /// Where the PATH leads for a program's name.
   private func program(_ name: String) throws -> String {
-    for folder in (environmentVariable("PATH") ?? "").split(separator: ":") where folder.hasPrefix("/") {
+    for folder in (environmentVariable("PATH") ?? "").split(separator: ":")
+    where folder.hasPrefix("/") {
       let path = "\(folder)/\(name)"
       if access(path, X_OK) == 0 { return path }
     }
@@ -151,7 +165,9 @@ extension Progress.Style {
     style.isTerminal = true
     style.hasColor = environmentVariable("NO_COLOR", orEmpty: "").isEmpty
     var size = winsize()
-    if ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 { style.columns = Int(size.ws_col) }
+    if ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 {
+      style.columns = Int(size.ws_col)
+    }
     return style
   }
 }

@@ -46,7 +46,8 @@ final class NotebookRun {
   private var lastSignal: Int32?
 
   init(
-    _ notebook: Notebook, host: Host, policy: Policy, launch: Launch, options: Options, progress: Progress
+    _ notebook: Notebook, host: Host, policy: Policy, launch: Launch, options: Options,
+    progress: Progress
   ) {
     self.notebook = notebook
     self.host = host
@@ -94,18 +95,24 @@ final class NotebookRun {
   /// Have a worker that takes calls.
   private func provideWorker() throws {
     // What has happened since the last cell: the worker may have died on its own.
-    while case .event(let event)? = try host.next(timeout: 0) { handle(event) }
+    try takeWhatIsThere()
     if worker != nil { return }
     if let exit = exits.last, cells.last?.status != .died, cells.last?.status != .timedOut {
-      progress.say("the worker ended between two cells: \(exit.why); a fresh one goes on without its state")
+      progress.say(
+        "the worker ended between two cells: \(exit.why); a fresh one goes on without its state")
     }
     isReady = false
     launchError = nil
     worker = try host.spawn(policy, launch)
     try pump { self.isReady || self.worker == nil }
     if worker == nil, lastSignal == nil {
-      throw launchError ?? LibraryError(code: Int32(LAUTER_ERROR_DIED), message: exits.last?.why ?? "it ended")
+      throw launchError
+        ?? LibraryError(code: Int32(LAUTER_ERROR_DIED), message: exits.last?.why ?? "it ended")
     }
+  }
+
+  private func takeWhatIsThere() throws {
+    while let happening = try host.next(timeout: 0) { handle(happening) }
   }
 
   private func endWorker() throws {
@@ -119,10 +126,16 @@ final class NotebookRun {
     let begun = monotonicSeconds()
     while !condition() {
       switch try host.next(timeout: progress.style.isTerminal ? 500 : -1) {
-      case .event(let event): handle(event)
-      case .signal(let number): handle(signal: number)
+      case let happening?: handle(happening)
       case nil: progress.tick(elapsed: monotonicSeconds() - begun)
       }
+    }
+  }
+
+  private func handle(_ happening: Host.Happening) {
+    switch happening {
+    case .event(let event): handle(event)
+    case .signal(let number): handle(signal: number)
     }
   }
 
@@ -174,14 +187,16 @@ final class NotebookRun {
   /// A call from the worker: input() is the one that a notebook's host answers.
   private func answer(_ event: Event) {
     guard event.name == "input" else {
-      try? host.fail(event.call, "NotImplementedError", "lauter notebook does not answer \(event.name)")
+      try? host.fail(
+        event.call, "NotImplementedError", "lauter notebook does not answer \(event.name)")
       return
     }
     let bundle = MediaBundle(event.parts)
     let prompt = bundle.representations.first { $0.type == "text/plain" }?.text ?? ""
     guard let answer = answers.popFirst() else {
       edit { $0.write(Array(prompt.utf8), to: .stdout) }
-      try? host.fail(event.call, "EOFError", "no answer is left for input(); give one with --input TEXT")
+      try? host.fail(
+        event.call, "EOFError", "no answer is left for input(); give one with --input TEXT")
       return
     }
     // As a notebook's reader sees it: the question and what was typed.
@@ -228,24 +243,33 @@ final class NotebookRun {
       keepFailure(done, &report)
     case LAUTER_ERROR_TIMEOUT:
       report.status = .timedOut
-      let limit = timeText(milliseconds: options.timeout ?? 0)
-      if done.name.isEmpty {
-        // No answer came: the library has killed the worker, or is about to.
-        if let worker { try? host.kill(worker) }
-        try pump { self.worker == nil }
-        report.notes.append("the cell's time of \(limit) was up, and it did not heed the interrupt")
-      } else {
-        keepFailure(done, &report)
-        report.notes.append("interrupted when its \(limit) were up; the worker's state is kept")
-      }
+      try finishLate(done, &report)
     default:
       try pump { self.worker == nil }
     }
   }
 
+  /// The cell's time was up: it heeded the interrupt, or its worker was killed.
+  private func finishLate(_ done: Event, _ report: inout CellReport) throws {
+    let limit = timeText(milliseconds: options.timeout ?? 0)
+    // A killed worker's end is told together with its call's.
+    try takeWhatIsThere()
+    guard worker != nil else {
+      report.notes.append("its time of \(limit) was up and it did not heed the interrupt")
+      return
+    }
+    if done.name.isEmpty {
+      edit { $0.result(MediaBundle(done.parts), count: report.number) }
+    } else {
+      keepFailure(done, &report)
+    }
+    report.notes.append("interrupted when its time of \(limit) was up; the worker's state is kept")
+  }
+
   private func keepFailure(_ done: Event, _ report: inout CellReport) {
     let message = done.parts.first { $0.type == "text/plain" }?.text ?? ""
-    let traceback = done.parts.first { $0.type == Part.tracebackType }?.text ?? "\(done.name): \(message)"
+    let traceback =
+      done.parts.first { $0.type == Part.tracebackType }?.text ?? "\(done.name): \(message)"
     let notes = done.parts.filter { $0.type == Part.noteType }.map(\.text)
     var lines = traceback.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
     if lines.last == "" { lines.removeLast() }
@@ -287,7 +311,8 @@ final class NotebookRun {
     for place in notebook.cells.indices where notebook.cells[place].isExecutable {
       let shown = outputs[place]
       if shown != nil { number += 1 }
-      notebook.cells[place].outcome = .init(count: shown == nil ? nil : number, outputs: shown?.written() ?? [])
+      notebook.cells[place].outcome = .init(
+        count: shown == nil ? nil : number, outputs: shown?.written() ?? [])
     }
   }
 

@@ -26,7 +26,9 @@ struct PathResolver {
       }
       whole = home + path.dropFirst()
     } else if path.hasPrefix("~") {
-      throw Failure("\(path): other people's home folders are to be written out; for a file of this name say ./\(path)")
+      throw Failure(
+        "\(path): other people's home folders are to be written out; for a file of this name say ./\(path)"
+      )
     } else if !path.hasPrefix("/") {
       whole = directory + "/" + path
     }
@@ -36,7 +38,8 @@ struct PathResolver {
         result.append(component)
         continue
       }
-      let physical = realPath("/" + result.joined(separator: "/")) ?? "/" + result.joined(separator: "/")
+      let physical =
+        realPath("/" + result.joined(separator: "/")) ?? "/" + result.joined(separator: "/")
       result = physical.split(separator: "/").dropLast()
     }
     return "/" + result.joined(separator: "/")

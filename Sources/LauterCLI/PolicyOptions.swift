@@ -15,7 +15,8 @@ struct PolicyOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Let it read and write this file or folder.", valueName: "path"))
   var write: [String] = []
 
-  @Option(help: ArgumentHelp("Hide this file or folder; the most specific path wins.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("Hide this file or folder; the most specific path wins.", valueName: "path"))
   var deny: [String] = []
 
   @Option(help: ArgumentHelp("The size of its own /tmp.", valueName: "size"))
@@ -24,21 +25,28 @@ struct PolicyOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Its home: private, none or a folder.", valueName: "home"))
   var home: String?
 
-  @Option(help: ArgumentHelp("Its network: none, private (a loopback of its own) or host.", valueName: "net"))
+  @Option(
+    help: ArgumentHelp(
+      "Its network: none, private (a loopback of its own) or host.", valueName: "net"))
   var net: String?
 
   @Option(
     parsing: .unconditionalSingleValue,
-    help: ArgumentHelp("Set a variable, or pass on yours: NAME=VALUE or NAME.", valueName: "variable"))
+    help: ArgumentHelp(
+      "Set a variable, or pass on yours: NAME=VALUE or NAME.", valueName: "variable"))
   var env: [String] = []
 
-  @Option(help: ArgumentHelp("Whether it may execute further programs: any or none.", valueName: "run"))
+  @Option(
+    help: ArgumentHelp("Whether it may execute further programs: any or none.", valueName: "run"))
   var run: String?
 
-  @Option(help: ArgumentHelp("memory=SIZE, processes=N or wall=TIME; 'none' lifts a limit.", valueName: "limit"))
+  @Option(
+    help: ArgumentHelp(
+      "memory=SIZE, processes=N or wall=TIME; 'none' lifts a limit.", valueName: "limit"))
   var limit: [String] = []
 
-  @Option(help: ArgumentHelp("Go on where this machine cannot enforce this word.", valueName: "word"))
+  @Option(
+    help: ArgumentHelp("Go on where this machine cannot enforce this word.", valueName: "word"))
   var allowMissing: [String] = []
 
   @Option(help: ArgumentHelp("A name for reports and messages.", valueName: "text"))
@@ -61,7 +69,8 @@ struct PolicyOptions: ParsableArguments {
     }
     if let home {
       words.append(
-        Word(name: "home", value: ["private", "none"].contains(home) ? home : try paths.resolve(home)))
+        Word(
+          name: "home", value: ["private", "none"].contains(home) ? home : try paths.resolve(home)))
     }
     let single = [("tmp", tmp), ("net", net), ("run", run)]
     words += single.compactMap { name, value in value.map { Word(name: name, value: $0) } }
@@ -85,7 +94,9 @@ struct PolicyOptions: ParsableArguments {
     let policy = try Policy(preset: preset ?? text.flatMap(PolicyOptions.preset(of:)) ?? "notebook")
     for word in first { try policy.set(word.name, word.value) }
     if let text {
-      do { try policy.parse(text) } catch { throw Failure("\(self.policy ?? ""): \(error.message)") }
+      do { try policy.parse(text) } catch {
+        throw Failure("\(self.policy ?? ""): \(error.message)")
+      }
     }
     for word in try words(paths) { try policy.set(word.name, word.value) }
     return policy
@@ -93,16 +104,23 @@ struct PolicyOptions: ParsableArguments {
 
   /// The preset that a printed policy names in the comment that it begins with.
   static func preset(of text: String) -> String? {
-    guard let line = text.split(whereSeparator: \.isNewline).first, line.hasPrefix("#") else { return nil }
+    guard let line = text.split(whereSeparator: \.isNewline).first, line.hasPrefix("#") else {
+      return nil
+    }
     let words = line.dropFirst().split(whereSeparator: \.isWhitespace)
     return words.count == 2 && words[0] == "preset" ? String(words[1]) : nil
   }
 
   /// A policy text with its relative paths and `~` resolved: relative to the file that they stand in.
-  static func resolvingPaths(of text: String, _ paths: PathResolver, called file: String) throws(Failure) -> String {
+  static func resolvingPaths(of text: String, _ paths: PathResolver, called file: String)
+    throws(Failure) -> String
+  {
+    // A policy's lines end at line feeds alone, and its values write a backslash as two.
+    let escaped = PathResolver(
+      directory: paths.directory.escapedForPolicy, home: paths.home?.escapedForPolicy)
     var lines: [String] = []
-    for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
-      let words = line.split(maxSplits: 1, whereSeparator: \.isWhitespace)
+    for line in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+      let words = Substring(line).split(maxSplits: 1, whereSeparator: \.isWhitespace)
       let value = words.count == 2 ? String(words[1]).trimmed : ""
       let isPath: Bool =
         switch words.first {
@@ -111,15 +129,33 @@ struct PolicyOptions: ParsableArguments {
         default: false
         }
       guard isPath else {
-        lines.append(String(line))
+        lines.append(String(Substring(line)))
         continue
       }
       do throws(Failure) {
-        lines.append("\(words[0]) \(try paths.resolve(value))")
+        lines.append("\(words[0]) \(try escaped.resolve(value))")
       } catch {
-        throw Failure("\(file): line \(index + 1): \(error.message)")
+        throw Failure("\(file): line \(lines.count + 1): \(error.message)")
       }
     }
     return lines.joined(separator: "\n")
+  }
+}
+
+extension String {
+  /// As a policy text writes it: `\n`, `\r`, `\t`, `\s` and `\\` for what would end a line or be trimmed.
+  fileprivate var escapedForPolicy: String {
+    var result = ""
+    for scalar in unicodeScalars {
+      switch scalar {
+      case "\\": result += "\\\\"
+      case "\n": result += "\\n"
+      case "\r": result += "\\r"
+      case "\t": result += "\\t"
+      case " ": result += "\\s"
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
   }
 }

@@ -40,7 +40,8 @@ struct Progress {
     let indent = String(repeating: " ", count: 2 * digits + 4)
     var text = bare(line(of: cell))
     for detail in [cell.error].compactMap(\.self) + cell.notes {
-      text += bare(indent + detail.harmless.cut(to: max(20, style.isTerminal ? columns - indent.count : 400)))
+      text += bare(
+        indent + detail.harmless.cut(to: max(20, style.isTerminal ? columns - indent.count : 400)))
     }
     show(text)
   }
@@ -63,7 +64,8 @@ struct Progress {
     let head = "[\(number)/\(total)] "
     let room = (style.isTerminal ? columns : 400) - head.count - time.count - 18
     let said = cell.said.isEmpty ? "" : "  (\(cell.said))"
-    return head + colored(cell.mark, cell.color) + time + "  " + cell.title.cut(to: max(10, room)) + said
+    return head + colored(cell.mark, cell.color) + time + "  " + cell.title.cut(to: max(10, room))
+      + said
   }
 
   private func bare(_ line: String) -> String { line + "\n" }
@@ -85,7 +87,9 @@ struct Progress {
     let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
     let head = "\(bar) \(String(done).leftPadded(to: digits))/\(total)  "
     let time = elapsed < 1 ? "" : "\(timeText(seconds: elapsed.rounded(.down)))  "
-    write("\r\u{1b}[K" + head + time + running.title.cut(to: max(1, columns - head.count - time.count - 1)))
+    write(
+      "\r\u{1b}[K" + head + time
+        + running.title.cut(to: max(1, columns - head.count - time.count - 1)))
     hasBar = true
   }
 }

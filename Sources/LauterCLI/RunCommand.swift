@@ -26,7 +26,8 @@ struct RunCommand: ParsableCommand {
   var directory: String?
 
   @Argument(
-    parsing: .captureForPassthrough, help: ArgumentHelp("The program and its arguments.", valueName: "command"))
+    parsing: .captureForPassthrough,
+    help: ArgumentHelp("The program and its arguments.", valueName: "command"))
   var command: [String] = []
 
   mutating func validate() throws {
@@ -46,7 +47,9 @@ struct RunCommand: ParsableCommand {
 
   func run() throws {
     let paths = try PathResolver.here()
-    let report = try policy.report.map { path throws(Failure) in try SafeFile(try paths.resolve(path)) }
+    let report = try policy.report.map { path throws(Failure) in
+      try SafeFile(try paths.resolve(path))
+    }
     let policy = try self.policy.makePolicy(paths)
     let launch = try makeLaunch(policy, paths)
     let host = try Host(signals: try SignalInbox())
@@ -55,7 +58,9 @@ struct RunCommand: ParsableCommand {
       switch try host.next(timeout: -1) {
       case .signal(let number): try? host.signal(worker, number)  // It may have ended by now.
       case .event(let event) where event.kind == LAUTER_EVENT_EXITED:
-        if let json = event.report?.json { try report?.write(Array(json.utf8) + [UInt8(ascii: "\n")]) }
+        if let json = event.report?.json {
+          try report?.write(Array(json.utf8) + [UInt8(ascii: "\n")])
+        }
         throw try RunCommand.status(event)
       default: continue
       }
@@ -81,7 +86,8 @@ struct RunCommand: ParsableCommand {
     if let error = event.error {
       switch Int(error.code) {
       case LAUTER_ERROR_NOT_FOUND: throw Failure(error.message, status: 127)
-      case LAUTER_ERROR_NOT_EXECUTABLE, LAUTER_ERROR_DENIED: throw Failure(error.message, status: 126)
+      case LAUTER_ERROR_NOT_EXECUTABLE, LAUTER_ERROR_DENIED:
+        throw Failure(error.message, status: 126)
       default: throw error
       }
     }

@@ -66,7 +66,8 @@ final class SafeFile {
   private func create() throws(Failure) -> (descriptor: Int32, name: String) {
     while true {
       let temporary = ".\(name.prefix(100)).\(String(UInt64.random(in: 0 ... .max), radix: 36))"
-      let descriptor = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+      let descriptor = openat(
+        folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
       if descriptor >= 0 { return (descriptor, temporary) }
       if errno != EEXIST { throw Failure("\(path): \(errorText(errno))") }
     }

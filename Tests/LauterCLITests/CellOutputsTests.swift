@@ -23,10 +23,15 @@ struct CellOutputsTests {
   var outputs = CellOutputs(bounds: OutputBounds())
 
   @Test mutating func `consecutive writes to a stream are one output, others are not`() {
-    for (text, name) in [("a\nb", CellOutputs.Stream.stdout), ("c\n", .stdout), ("e", .stderr), ("d", .stdout)] {
+    for (text, name) in [
+      ("a\nb", CellOutputs.Stream.stdout), ("c\n", .stdout), ("e", .stderr), ("d", .stdout),
+    ] {
       outputs.write(bytes(text), to: name)
     }
-    #expect(outputs.written() == [stream("stdout", "a\n", "bc\n"), stream("stderr", "e"), stream("stdout", "d")])
+    #expect(
+      outputs.written() == [
+        stream("stdout", "a\n", "bc\n"), stream("stderr", "e"), stream("stdout", "d"),
+      ])
   }
 
   @Test mutating func `a character that arrives in two pieces stays whole`() {
@@ -59,7 +64,8 @@ struct CellOutputsTests {
     outputs.write(bytes("e"), to: .stderr)
     #expect(
       outputs.written() == [
-        stream("stdout", "x\n", "[lauter: 99.0 MB more were not kept; --max-output]\n"), stream("stderr", "e"),
+        stream("stdout", "x\n", "[lauter: 99.0 MB more were not kept; --max-output]\n"),
+        stream("stderr", "e"),
       ])
   }
 
@@ -73,7 +79,8 @@ struct CellOutputsTests {
       outputs.written() == [
         display("new"), display("other"),
         [
-          "output_type": "execute_result", "execution_count": 4, "data": ["text/plain": ["new"]], "metadata": [:],
+          "output_type": "execute_result", "execution_count": 4, "data": ["text/plain": ["new"]],
+          "metadata": [:],
         ],
       ])
   }
@@ -110,8 +117,10 @@ struct CellOutputsTests {
         [
           "output_type": "display_data",
           "data": [
-            "image/png": "iVA=", "application/json": ["a": [.number("1.0")]], "application/vnd.x.v1+json": [:],
-            "image/svg+xml": ["<svg>\n", "</svg>"], "application/geo+json": ["no JSON"], "text/html": ["<b>\n"],
+            "image/png": "iVA=", "application/json": ["a": [.number("1.0")]],
+            "application/vnd.x.v1+json": [:],
+            "image/svg+xml": ["<svg>\n", "</svg>"], "application/geo+json": ["no JSON"],
+            "text/html": ["<b>\n"],
           ],
           "metadata": ["image/png": ["width": 3]],
         ]
@@ -126,7 +135,8 @@ struct CellOutputsTests {
     #expect(outputs.lostDisplays == 2)
     #expect(
       outputs.written() == [
-        display("small"), stream("stderr", "\n", "[lauter: 2 displays were not kept; --max-display]\n"),
+        display("small"),
+        stream("stderr", "\n", "[lauter: 2 displays were not kept; --max-display]\n"),
       ])
   }
 }

@@ -13,7 +13,8 @@ private func rewritten(_ text: String) throws -> String {
 
 struct JSONTests {
   @Test(arguments: [
-    "1", "1.0", "-0", "12345678901234567890123", "1E+400", "0.1000", "NaN", "-Infinity", "true", "null", "[]", "{}",
+    "1", "1.0", "-0", "12345678901234567890123", "1E+400", "0.1000", "NaN", "-Infinity", "true",
+    "null", "[]", "{}",
     #""a\"\\\n\t\u0000\u001fü€😀""#,
   ])
   func `a value is written as it was spelt`(text: String) throws {
@@ -37,7 +38,9 @@ struct JSONTests {
         """)
   }
 
-  @Test func `of members with one name the last counts, and canonical equivalents are two names`() throws {
+  @Test func `of members with one name the last counts, and canonical equivalents are two names`()
+    throws
+  {
     let value = try parse("{\"a\": 1, \"a\": 2, \"\\u00e9\": 3, \"e\\u0301\": 4}")
     #expect(value["a"] == 2)
     #expect(value["\u{e9}"] == 3)
@@ -53,7 +56,8 @@ struct JSONTests {
   }
 
   @Test(arguments: [
-    "", "[1,]", "{\"a\":1,}", "{a:1}", "[1 2]", "01", "1.", "-", "1e", "tru", "\"a", "\"\\x\"", "\"\\u12g4\"", "[1]]",
+    "", "[1,]", "{\"a\":1,}", "{a:1}", "[1 2]", "01", "1.", "-", "1e", "tru", "\"a", "\"\\x\"",
+    "\"\\u12g4\"", "[1]]",
     "\"a\nb\"", "{\"a\" 1}", "NaN", "'a'", "+1", ".5",
   ])
   func `what is not JSON is refused`(text: String) throws {

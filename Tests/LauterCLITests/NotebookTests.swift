@@ -6,7 +6,8 @@ import Testing
 private func notebook(
   cells: String, minor: Int = 5, metadata: String = "{}", rest: String = ""
 ) throws -> Notebook {
-  let text = #"{"cells": [\#(cells)], "metadata": \#(metadata), "nbformat": 4, "nbformat_minor": \#(minor)\#(rest)}"#
+  let text =
+    #"{"cells": [\#(cells)], "metadata": \#(metadata), "nbformat": 4, "nbformat_minor": \#(minor)\#(rest)}"#
   return try Notebook(parsing: Array(text.utf8))
 }
 
@@ -63,7 +64,9 @@ struct NotebookTests {
 
   @Test func `an outcome replaces outputs and count`() throws {
     var notebook = try notebook(
-      cells: #"{"cell_type": "code", "id": "a", "metadata": {}, "source": "1\n2", "outputs": [1], "execution_count": 9}"#)
+      cells:
+        #"{"cell_type": "code", "id": "a", "metadata": {}, "source": "1\n2", "outputs": [1], "execution_count": 9}"#
+    )
     notebook.cells[0].outcome = .init(count: 3, outputs: ["x"])
     let cell = try written(notebook)["cells"]?.array?.first
     #expect(cell?["outputs"] == ["x"])
@@ -74,7 +77,8 @@ struct NotebookTests {
   }
 
   @Test func `cells of 4.5 get the ids that they lack, those of 4.4 none`() throws {
-    let cells = #"{"cell_type": "code", "source": ""}, {"cell_type": "code", "source": "", "id": "cell-1"}"#
+    let cells =
+      #"{"cell_type": "code", "source": ""}, {"cell_type": "code", "source": "", "id": "cell-1"}"#
     let ids = try written(try notebook(cells: cells))["cells"]?.array?.map { $0["id"] }
     #expect(ids == ["cell-3", "cell-1"])
     let older = try written(try notebook(cells: #"{"cell_type": "code", "source": ""}"#, minor: 4))
@@ -86,11 +90,15 @@ struct NotebookTests {
     #expect(message("hello").hasPrefix("it is not JSON: line 1, column 1"))
     #expect(message("[]").contains("no notebook"))
     #expect(message("{}").contains("no notebook"))
-    #expect(message(#"{"nbformat": 3, "worksheets": []}"#).contains("jupyter nbconvert --to notebook --nbformat 4"))
+    #expect(
+      message(#"{"nbformat": 3, "worksheets": []}"#).contains(
+        "jupyter nbconvert --to notebook --nbformat 4"))
     #expect(message(#"{"nbformat": 5}"#).contains("newer"))
     #expect(message(#"{"nbformat": 4}"#).contains("no list of cells"))
     #expect(message(#"{"nbformat": 4, "cells": [{}]}"#).contains("cell 1 has no cell_type"))
-    #expect(message(#"{"nbformat": 4, "cells": [{"cell_type": "code", "source": 1}]}"#).contains("cell 1 has no source"))
+    #expect(
+      message(#"{"nbformat": 4, "cells": [{"cell_type": "code", "source": 1}]}"#).contains(
+        "cell 1 has no source"))
     let julia = #"{"nbformat": 4, "cells": [], "metadata": {"kernelspec": {"language": "julia"}}}"#
     #expect(message(julia).contains("julia"))
     let r = #"{"nbformat": 4, "cells": [], "metadata": {"language_info": {"name": "R"}}}"#

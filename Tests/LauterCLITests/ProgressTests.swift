@@ -8,7 +8,9 @@ private final class Screen {
   var text = ""
 }
 
-private func cell(_ number: Int, _ status: CellReport.Status = .ok, title: String = "t") -> CellReport {
+private func cell(_ number: Int, _ status: CellReport.Status = .ok, title: String = "t")
+  -> CellReport
+{
   var cell = CellReport(number: number, title: title)
   cell.status = status
   cell.seconds = 0.42
@@ -59,8 +61,12 @@ struct ProgressTests {
   @Test func `each way to end is told apart, and what the notebook expects is no failure`() {
     let screen = Screen()
     var progress = Progress(total: 9, style: .init()) { screen.text += $0 }
-    for status in [CellReport.Status.interrupted, .timedOut, .died] { progress.end(cell(1, status)) }
-    for word in ["(interrupted)", "(timed out)", "(the worker died)"] { #expect(screen.text.contains(word)) }
+    for status in [CellReport.Status.interrupted, .timedOut, .died] {
+      progress.end(cell(1, status))
+    }
+    for word in ["(interrupted)", "(timed out)", "(the worker died)"] {
+      #expect(screen.text.contains(word))
+    }
     var expected = cell(2, .died)
     #expect(expected.isFailure)
     expected.isExpected = true
