@@ -130,6 +130,7 @@ private struct PlanWriter {
       flag(execution.hasSession)
       flag(execution.ignoresInterrupt)
       u64(execution.wallMilliseconds)
+      u64(execution.pass)
     }
   }
 }
@@ -243,6 +244,7 @@ private struct PlanReader {
       execution.hasSession = try flag()
       execution.ignoresInterrupt = try flag()
       execution.wallMilliseconds = try u64()
+      execution.pass = try u64()
       return .execute(execution)
     case 23: return .readOnly(path: try text())
     default: throw PlanError(offset: start)
