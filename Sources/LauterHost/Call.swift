@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A call that the host made.
+final class Call {
+  let id: UInt64
+  let worker: Worker
+  let cookie: UInt64
+  /// Its entry in the worker's control page.
+  let slot: UInt16
+  /// When it is interrupted, and then when its worker is killed.
+  var deadline: UInt64?
+  let graceNanoseconds: UInt64
+  var timedOut = false
+  /// Nobody wants its events.
+  var abandoned = false
+  /// Somebody sleeps in `lauter_call_wait` for it.
+  var isAwaited = false
+  /// Its `done` event, kept for who awaits it.
+  var done: Event?
+
+  init(
+    id: UInt64, worker: Worker, cookie: UInt64, slot: UInt16, deadline: UInt64?,
+    graceNanoseconds: UInt64
+  ) {
+    self.id = id
+    self.worker = worker
+    self.cookie = cookie
+    self.slot = slot
+    self.deadline = deadline
+    self.graceNanoseconds = graceNanoseconds
+  }
+}

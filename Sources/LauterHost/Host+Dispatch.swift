@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLauter)
+  import CLauter
+#endif
+#if canImport(CLaunch)
+  import CLaunch
+#endif
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterLinux)
+  import LauterLinux
+#endif
+#if canImport(LauterPlan)
+  import LauterPlan
+#endif
+#if canImport(LauterSandbox)
+  import LauterSandbox
+#endif
+#if canImport(LauterWire)
+  import LauterWire
+#endif
+
+extension Host {
+  /// Does what the descriptor says is due, for at most a round of workers. The lock is held.
+  func dispatch() throws(HostError) {
+    let capacity = 64
+    let result = withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: capacity) { events in
+      let count = lx_epoll_wait(epoll.raw, events.baseAddress, Int32(capacity), 0)
+      guard count > 0 else { return count }
+      for index in 0..<count {
+        let key = events[index].data.u64
+        if key == 1 { tick() }
+        // `wake` (key 0) is level-triggered and only announces the queue; the rest are workers.
+        guard key >= 8, let worker = workers[key >> 3], let watched = Watched(rawValue: key & 7)
+        else { continue }
+        handle(worker, watched, events[index].events)
+      }
+      return count
+    }
+    if result < 0 && result != -Int(EINTR) {
+      throw HostError(
+        KernelError(call: "epoll_wait", errno: Int32(-result)), doing: "waiting for workers")
+    }
+  }
+
+  /// The timer went off.
+  private func tick() {
+    var expirations: UInt64 = 0
+    _ = lx_read(timer.raw, &expirations, 8)
+    timerSetTo = 0
+    let now = lx_now()
+    while let id = timers.popDue(now: now) {
+      guard let worker = workers[id] else { continue }
+      worker.armedAt = .max
+      runTimers(of: worker, now: now)
+    }
+    setTimer()
+  }
+
+  /// Does what is due of one worker.
+  func runTimers(of worker: Worker, now: UInt64) {
+    guard worker.lifecycle.phase != .gone else { return }
+    perform(worker.lifecycle.timer(now: now), worker)
+    for call in worker.calls {
+      guard let deadline = call.deadline, deadline <= now else { continue }
+      if call.timedOut {
+        call.deadline = nil
+        perform(worker.lifecycle.end(.overdue), worker)
+      } else {
+        call.timedOut = true
+        call.deadline = now &+ call.graceNanoseconds
+        interrupt(call)
+      }
+    }
+    arm(worker)
+  }
+
+  func handle(_ worker: Worker, _ watched: Watched, _ events: UInt32) {
+    guard worker.lifecycle.phase != .gone, worker.descriptor(watched) >= 0 else { return }
+    switch watched {
+    case .session:
+      if events & EPOLLOUT.rawValue != 0 { flush(worker) }
+      if events & ~EPOLLOUT.rawValue != 0 && !worker.isPaused { readSession(worker) }
+    case .control: readControl(worker)
+    case .stdout: readStream(worker, .stdout)
+    case .stderr: readStream(worker, .stderr)
+    case .stdin: flushStdin(worker)
+    case .pidfd: finish(worker)
+    }
+  }
+
+  func perform(_ actions: [Lifecycle.Action], _ worker: Worker) {
+    for action in actions {
+      switch action {
+      case .tellStarted: push(Event(LAUTER_EVENT_STARTED, of: worker), of: worker)
+      case .tellReady:
+        let event = Event(LAUTER_EVENT_READY, of: worker)
+        event.runtime = worker.runtime
+        push(event, of: worker)
+        flush(worker)
+      case .ask:
+        worker.outbox.append(OutgoingMessage(kind: .stop))
+        flush(worker)
+      case .terminate: worker.order(.signal(15, group: true))
+      case .kill: worker.kill()
+      }
+    }
+    if !actions.isEmpty { wakeWaiters(of: worker) }
+  }
+
+  // MARK: Control
+
+  private func readControl(_ worker: Worker) {
+    while true {
+      let count = lx_recv_now(worker.control.raw, scratch.baseAddress, scratch.count)
+      if count == -Int(EAGAIN) || count == -Int(EINTR) { return }
+      guard count > 0 else { return drop(worker, .control) }
+      let packet = [UInt8](scratch[..<count])
+      guard let notice = Control.Notice(decoding: packet) else {
+        perform(worker.lifecycle.end(.badNotice), worker)
+        return drop(worker, .control)
+      }
+      perform(worker.lifecycle.notice(notice), worker)
+    }
+  }
+
+  // MARK: Session
+
+  /// Reads what is there, at most one scratch buffer: other workers have their turn. False if there was nothing.
+  @discardableResult
+  private func readSession(_ worker: Worker) -> Bool {
+    let count = lx_recv_now(worker.session.raw, scratch.baseAddress, scratch.count)
+    if count == -Int(EAGAIN) || count == -Int(EINTR) { return false }
+    guard count > 0 else {
+      drop(worker, .session)
+      worker.lifecycle.sessionClosed(now: lx_now())
+      arm(worker)
+      return false
+    }
+    let bytes = UnsafeRawBufferPointer(rebasing: scratch[..<count])
+    do throws(WireError) {
+      try worker.inbox.feed(bytes) { (arrival) throws(WireError) in
+        try self.arrive(arrival, worker)
+      }
+    } catch {
+      breach(worker, error)
+      return false
+    }
+    return true
+  }
+
+  private func breach(_ worker: Worker, _ error: WireError) {
+    perform(worker.lifecycle.end(.breach(error)), worker)
+    drop(worker, .session)
+  }
+
+  private func arrive(_ arrival: Arrival, _ worker: Worker) throws(WireError) {
+    switch arrival {
+    case .hello(let greeting):
+      worker.abilities = greeting.abilities
+      worker.runtime = greeting.name
+    case .ready: perform(worker.lifecycle.ready(), worker)
+    case .message(let message):
+      switch message.kind {
+      case .result, .failure: try answered(worker, message)
+      case .output: try output(worker, message)
+      case .call: try called(worker, message)
+      case .hello, .ready, .stop, .interrupt: throw .unexpectedKind(message.kind)
+      }
+    }
+  }
+
+  private func output(_ worker: Worker, _ message: Message) throws(WireError) {
+    guard let call = try inFlight(message.id, worker), !call.abandoned else { return }
+    drainStreams(worker)
+    let event = Event(LAUTER_EVENT_OUTPUT, of: worker)
+    event.call = call.id
+    event.callCookie = call.cookie
+    event.message = message
+    push(event, of: worker)
+    if worker.messageBytes > Bounds.untakenBytes || worker.messageCount > Bounds.untakenMessages {
+      worker.isPaused = true
+      watchSession(worker)
+    }
+  }
+
+  private func answered(_ worker: Worker, _ message: Message) throws(WireError) {
+    guard let call = try inFlight(message.id, worker) else { return }
+    // What was written before the answer is told before it.
+    drainStreams(worker)
+    let event = Event(LAUTER_EVENT_DONE, of: worker)
+    event.message = message
+    event.status = message.kind == .result ? 0 : Int32(LAUTER_ERROR_FAILED)
+    if call.timedOut {
+      event.status = Int32(LAUTER_ERROR_TIMEOUT)
+      event.error = HostError(
+        LAUTER_ERROR_TIMEOUT, subject: "\(call.id)", "the call's time was up and it was interrupted")
+    }
+    complete(call, event)
+  }
+
+  /// The call that a frame names; nil if it ended before.
+  private func inFlight(_ id: UInt64, _ worker: Worker) throws(WireError) -> Call? {
+    if let call = worker.call(id) { return call }
+    guard id > 0, id < nextCall else { throw .unknownCall(id) }
+    return nil
+  }
+
+  /// A call is over: its event goes to who awaits it, or into the queue.
+  func complete(_ call: Call, _ event: Event) {
+    event.call = call.id
+    event.callCookie = call.cookie
+    call.worker.remove(call)
+    if call.abandoned {
+      calls[call.id] = nil
+    } else if call.isAwaited {
+      // Stays in `calls` until the waiting thread takes it.
+      call.done = event
+      wakeWaiters(of: call.worker)
+    } else {
+      calls[call.id] = nil
+      push(event, of: call.worker)
+    }
+  }
+
+  // MARK: Streams
+
+  private func readStream(_ worker: Worker, _ watched: Watched) {
+    let count = lx_read(worker.descriptor(watched), scratch.baseAddress, Bounds.streamEvent)
+    if count == -Int(EAGAIN) || count == -Int(EINTR) { return }
+    guard count > 0 else { return drop(worker, watched) }
+    keep(UnsafeRawBufferPointer(rebasing: scratch[..<count]), worker, watched)
+  }
+
+  /// Reads what the pipes hold by now, and no more than they can hold: a writer that goes on must not keep us here.
+  func drainStreams(_ worker: Worker) {
+    for watched in [Watched.stdout, .stderr] {
+      var budget = Bounds.streamBytes
+      while budget > 0, worker.descriptor(watched) >= 0 {
+        // Not the scratch buffer: the session's bytes are in it.
+        let count = withUnsafeTemporaryAllocation(byteCount: 1 << 14, alignment: 16) { buffer in
+          let count = lx_read(worker.descriptor(watched), buffer.baseAddress, buffer.count)
+          if count > 0 {
+            keep(UnsafeRawBufferPointer(rebasing: buffer[..<count]), worker, watched)
+          }
+          return count
+        }
+        if count == 0 { drop(worker, watched) }
+        guard count > 0 else { break }
+        budget -= count
+      }
+    }
+  }
+
+  private func keep(_ bytes: UnsafeRawBufferPointer, _ worker: Worker, _ watched: Watched) {
+    let stream = watched == .stdout ? LAUTER_STREAM_STDOUT : LAUTER_STREAM_STDERR
+    if watched == .stderr {
+      worker.stderrTail.append(contentsOf: bytes.suffix(Bounds.stderrTail))
+      if worker.stderrTail.count > 2 * Bounds.stderrTail {
+        worker.stderrTail.removeFirst(worker.stderrTail.count - Bounds.stderrTail)
+      }
+    }
+    if let last = queue.last, last.kind == LAUTER_EVENT_STREAM, last.worker == worker.id,
+      last.stream == stream, last.bytes.count + bytes.count <= Bounds.streamEvent
+    {
+      last.bytes.append(contentsOf: bytes)
+    } else {
+      let event = Event(LAUTER_EVENT_STREAM, of: worker)
+      event.stream = stream
+      event.bytes = [UInt8](bytes)
+      worker.streamEvents.append(event)
+      push(event, of: worker)
+    }
+    worker.streamBytes += bytes.count
+    while worker.streamBytes > Bounds.streamBytes { dropOldest(worker) }
+  }
+
+  /// Nobody has taken this worker's output in time: the oldest goes, and a DROPPED event in its place says so.
+  private func dropOldest(_ worker: Worker) {
+    let oldest = worker.streamEvents[worker.streamHead]
+    worker.streamHead += 1
+    worker.streamBytes -= oldest.bytes.count
+    let isStdout = oldest.stream == LAUTER_STREAM_STDOUT
+    if let earlier = isStdout ? worker.droppedStdout : worker.droppedStderr {
+      earlier.dropped += UInt64(oldest.bytes.count)
+      queue.void(oldest)
+    } else {
+      oldest.kind = LAUTER_EVENT_DROPPED
+      oldest.dropped = UInt64(oldest.bytes.count)
+      oldest.bytes = []
+      if isStdout { worker.droppedStdout = oldest } else { worker.droppedStderr = oldest }
+    }
+    if worker.streamHead > 32 && worker.streamHead * 2 > worker.streamEvents.count {
+      worker.streamEvents.removeFirst(worker.streamHead)
+      worker.streamHead = 0
+    }
+  }
+
+  // MARK: The end
+
+  /// Init's pidfd is readable: every process of the worker is gone.
+  private func finish(_ worker: Worker) {
+    if worker.control != nil { readControl(worker) }
+    // What was sent before the end counts: it lies in the socket and the pipes, and nobody writes any more.
+    // (Unless it handed its end to somebody outside: then what the socket holds now is all that counts.)
+    for _ in 0..<16 where worker.session != nil {
+      if !readSession(worker) { break }
+    }
+    drainStreams(worker)
+    _ = claunch_reap(worker.pidfd.raw)
+    worker.lifecycle.gone()
+    for watched in Watched.allCases { drop(worker, watched) }
+
+    let failure = launchFailure(of: worker)
+    let report = report(on: worker, failure)
+    let ending = endingError(of: worker, report, failure)
+    for call in worker.calls {
+      let event = Event(LAUTER_EVENT_DONE, of: worker)
+      event.status = Int32(LAUTER_ERROR_DIED)
+      if call.timedOut {
+        event.status = Int32(LAUTER_ERROR_TIMEOUT)
+      } else if report.reason == LAUTER_REASON_PROTOCOL {
+        event.status = Int32(LAUTER_ERROR_PROTOCOL)
+      }
+      event.error = HostError(
+        Int(event.status), subject: "\(worker.id)", "the worker ended: \(report.why)")
+      complete(call, event)
+    }
+    for call in worker.incoming { incoming[call.host] = nil }
+    worker.incoming = []
+    let event = Event(LAUTER_EVENT_EXITED, of: worker)
+    event.error = ending
+    event.report = report
+    worker.ending = event
+    push(event, of: worker)
+    wakeWaiters(of: worker)
+  }
+
+  private func launchFailure(of worker: Worker) -> HostError? {
+    guard let failure = worker.lifecycle.failure else { return nil }
+    return HostError(
+      launchStep: failure.step, errno: failure.errno, plan: worker.plan, launch: worker.launch,
+      policy: worker.policy)
+  }
+
+  private func report(on worker: Worker, _ failure: HostError?) -> Report {
+    var report = Report()
+    let exit = worker.lifecycle.exit ?? Control.Exit()
+    (report.reason, report.why) = worker.lifecycle.reason(
+      wallMilliseconds: worker.policy.wallMilliseconds ?? 0, launchFailure: failure?.message)
+    report.exitCode = exit.code
+    report.signal = exit.signal
+    report.rung = report.reason == LAUTER_REASON_STOPPED ? worker.lifecycle.rung : LAUTER_RUNG_NONE
+    report.coreDumped = exit.dumpedCore
+    report.wallMicroseconds = (lx_now() - worker.spawnedAt) / 1000
+    report.userMicroseconds = exit.userMicroseconds
+    report.systemMicroseconds = exit.systemMicroseconds
+    report.peakBytes = exit.peakKiB << 10
+    report.label = worker.launch.label
+    report.stderrTail = Array(worker.stderrTail.suffix(Bounds.stderrTail))
+    for word in worker.missing { report.missing += word + "\n" }
+    return report
+  }
+
+  /// The error of an EXITED event, where there is one.
+  private func endingError(of worker: Worker, _ report: Report, _ failure: HostError?) -> HostError? {
+    switch report.reason {
+    case LAUTER_REASON_LAUNCH: return failure
+    case LAUTER_REASON_PROTOCOL:
+      return HostError(LAUTER_ERROR_PROTOCOL, subject: "\(worker.id)", report.why)
+    case LAUTER_REASON_DEADLINE:
+      if case .notReady = worker.lifecycle.verdict {
+        return HostError(LAUTER_ERROR_TIMEOUT, subject: "ready-timeout", report.why)
+      }
+      return HostError(LAUTER_ERROR_TIMEOUT, subject: "\(worker.id)", report.why)
+    default: return nil
+    }
+  }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLauter)
+  import CLauter
+#endif
+#if canImport(CLaunch)
+  import CLaunch
+#endif
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterLinux)
+  import LauterLinux
+#endif
+#if canImport(LauterPlan)
+  import LauterPlan
+#endif
+#if canImport(LauterPolicy)
+  package import LauterPolicy
+#endif
+#if canImport(LauterSandbox)
+  import LauterSandbox
+#endif
+#if canImport(LauterWire)
+  import LauterWire
+#endif
+
+extension Host {
+  /// The plan as text, one numbered step a line.
+  package func explain(
+    _ policy: Policy, _ launch: Launch, runtimeDirectory: String
+  ) throws(HostError) -> String {
+    try checkFork()
+    let preparation = try prepare(policy, launch, runtimeDirectory, ordinal: 0)
+    var text = ""
+    for (index, step) in preparation.plan.steps.enumerated() {
+      text += "\(index + 1)  \(describe(step))\n"
+    }
+    return text
+  }
+
+  private func prepare(
+    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, ordinal: UInt64
+  ) throws(HostError) -> Preparation {
+    do throws(SandboxError) {
+      return try compiler.prepare(
+        policy, launch, runtimeDirectory: runtimeDirectory,
+        ordinal: UInt32(truncatingIfNeeded: ordinal))
+    } catch {
+      throw HostError(error)
+    }
+  }
+
+  package func spawn(
+    _ policy: Policy, _ launch: Launch, runtimeDirectory: String, cookie: UInt64
+  ) throws(HostError) -> UInt64 {
+    try checkFork()
+    let id = lockedId()
+    // The compiler has caches of its own to guard; a launch must not hold up other threads' calls.
+    let preparation = try locked { () throws(HostError) in
+      try prepare(policy, launch, runtimeDirectory, ordinal: id)
+    }
+    do throws(KernelError) {
+      return try spawn(id, preparation, policy, launch, cookie)
+    } catch {
+      throw HostError(error, doing: "starting a worker")
+    }
+  }
+
+  private func lockedId() -> UInt64 {
+    locked {
+      let id = nextWorker
+      nextWorker += 1
+      return id
+    }
+  }
+
+  private func spawn(
+    _ id: UInt64, _ preparation: Preparation, _ policy: Policy, _ launch: Launch, _ cookie: UInt64
+  ) throws(KernelError) -> UInt64 {
+    let now = lx_now()
+    let hasSession = launch.kind != .program
+    var theirs = ChildEnds()
+    var pageFD: OwnedFD?
+    let page = hasSession ? try ControlPage(descriptor: &pageFD) : nil
+    theirs.page = consume pageFD
+    let worker = Worker(
+      id: id, cookie: cookie, policy: policy, launch: launch, plan: preparation.plan,
+      missing: preparation.missing, hasSession: hasSession, page: page, now: now)
+
+    (worker.control, theirs.control) = try pair("socketpair", lx_socketpair_seqpacket)
+    if hasSession {
+      (worker.session, theirs.session) = try pair("socketpair", lx_socketpair_stream)
+      var hello = Greeting()
+      hello.name = "lauter"
+      let frame = hello.frame()
+      try frame.withUnsafeBufferPointer { (bytes) throws(KernelError) in
+        _ = try check("send", lx_send_now(worker.session.raw, bytes.baseAddress, bytes.count))
+      }
+    }
+    let outsider = preparation.outsideUser
+    if launch.stdin == .pipe {
+      (theirs.stdin, worker.stdin) = try pipe(owner: outsider)
+      try check("fcntl", lx_set_nonblocking(worker.stdin.raw))
+    }
+    if launch.stdout == .capture {
+      (worker.stdout, theirs.stdout) = try pipe(owner: outsider)
+      try check("fcntl", lx_set_nonblocking(worker.stdout.raw))
+    }
+    if launch.stderr == .capture {
+      (worker.stderr, theirs.stderr) = try pipe(owner: outsider)
+      try check("fcntl", lx_set_nonblocking(worker.stderr.raw))
+    }
+    theirs.plan = try planFile(preparation.plan)
+
+    // In the order of `InitDescriptor`.
+    var descriptors: [Int32] = [
+      stream(theirs.stdin.raw, inherited: launch.stdin == .inherit ? 0 : nil),
+      stream(theirs.stdout.raw, inherited: launch.stdout == .inherit ? 1 : nil),
+      stream(theirs.stderr.raw, inherited: launch.stderr == .inherit ? 2 : nil),
+      theirs.control.raw, ownPidfd.raw, theirs.plan.raw,
+      hasSession ? theirs.session.raw : null.raw, hasSession ? theirs.page.raw : null.raw,
+    ]
+    descriptors.append(contentsOf: preparation.trees)
+    let result = try launchInit(preparation, descriptors)
+    worker.pidfd = OwnedFD(adopting: result.pidfd)
+    worker.initPid = result.pid
+
+    do throws(KernelError) {
+      try locked { () throws(KernelError) in try adopt(worker) }
+    } catch {
+      worker.kill()
+      throw error
+    }
+    // The compiler's detached mounts and the child's ends are closed here, once init has its own copies.
+    withExtendedLifetime(preparation) {}
+    return id
+  }
+
+  private func adopt(_ worker: Worker) throws(KernelError) {
+    do throws(KernelError) {
+      for watched in Watched.allCases where worker.descriptor(watched) >= 0 {
+        // Standard input is watched only while something waits to be written.
+        try watch(worker, watched, watched == .stdin ? 0 : EPOLLIN.rawValue)
+      }
+    } catch {
+      for watched in Watched.allCases where watched != .pidfd { drop(worker, watched) }
+      throw error
+    }
+    workers[worker.id] = worker
+    arm(worker)
+  }
+
+  private func launchInit(
+    _ preparation: Preparation, _ descriptors: [Int32]
+  ) throws(KernelError) -> claunch_result {
+    var request = claunch_request()
+    request.namespaces = preparation.namespaces
+    request.deny_setgroups = preparation.denySetgroups ? 1 : 0
+    request.keep_capabilities = preparation.keepCapabilities ? 1 : 0
+    request.init_fd = initImage.raw
+    var result = claunch_result()
+    // C strings that outlive the call.
+    let uidMap = preparation.uidMap.map(cString)
+    let gidMap = preparation.gidMap.map(cString)
+    let error = descriptors.withUnsafeBufferPointer { descriptors in
+      withCString(uidMap) { uid in
+        withCString(gidMap) { gid in
+          request.uid_map = uid
+          request.gid_map = gid
+          request.descriptors = descriptors.baseAddress
+          request.descriptor_count = descriptors.count
+          return claunch_spawn(&request, &result)
+        }
+      }
+    }
+    if error < 0 { throw KernelError(call: stageName(result.stage), errno: -error) }
+    return result
+  }
+
+  private func stageName(_ stage: Int32) -> StaticString {
+    switch claunch_stage(rawValue: UInt32(stage)) {
+    case CLAUNCH_STAGE_MEMORY: "mmap"
+    case CLAUNCH_STAGE_MIDDLE: "clone3"
+    case CLAUNCH_STAGE_CLONE: "clone3 with new namespaces"
+    case CLAUNCH_STAGE_SETGROUPS: "write /proc/PID/setgroups"
+    case CLAUNCH_STAGE_UID_MAP: "write /proc/PID/uid_map"
+    case CLAUNCH_STAGE_GID_MAP: "write /proc/PID/gid_map"
+    case CLAUNCH_STAGE_DESCRIPTORS: "dup3"
+    case CLAUNCH_STAGE_CAPABILITIES: "prctl PR_CAP_AMBIENT_RAISE"
+    case CLAUNCH_STAGE_EXEC: "execveat lauter-init"
+    default: "claunch_spawn"
+    }
+  }
+
+  /// A standard stream that is neither captured nor usable of the host's is /dev/null.
+  private func stream(_ own: Int32, inherited: Int32?) -> Int32 {
+    if own >= 0 { return own }
+    if let inherited, lx_fd_is_open(inherited) != 0 { return inherited }
+    return null.raw
+  }
+
+  private func planFile(_ plan: Plan) throws(KernelError) -> OwnedFD {
+    let file = OwnedFD(adopting: Int32(try check("memfd_create", lx_memfd_create("lauter-plan"))))
+    let bytes = plan.encoded()
+    var written = 0
+    while written < bytes.count {
+      let start = written
+      written += try bytes.withUnsafeBufferPointer { (bytes) throws(KernelError) in
+        try check("write", lx_write(file.raw, bytes.baseAddress! + start, bytes.count - start))
+      }
+    }
+    return file
+  }
+
+  /// A pipe that the worker may open again by name (`/dev/stdout`), though its user id is another's.
+  private func pipe(
+    owner: (uid: UInt32, gid: UInt32)?
+  ) throws(KernelError) -> (OwnedFD?, OwnedFD?) {
+    let (reader, writer) = try pair("pipe2", lx_pipe)
+    if let owner { _ = lx_fchown(writer.raw, owner.uid, owner.gid) }
+    return (reader, writer)
+  }
+
+  private func pair(
+    _ call: StaticString, _ make: (UnsafeMutablePointer<Int32>) -> Int
+  ) throws(KernelError) -> (OwnedFD?, OwnedFD?) {
+    var first: Int32 = -1
+    var second: Int32 = -1
+    let result = withUnsafeTemporaryAllocation(of: Int32.self, capacity: 2) { both in
+      let result = make(both.baseAddress!)
+      first = both[0]
+      second = both[1]
+      return result
+    }
+    try check(call, result)
+    return (OwnedFD(adopting: first), OwnedFD(adopting: second))
+  }
+}
+
+/// The worker's and init's ends: closed in the host once init has its copies.
+private struct ChildEnds: ~Copyable {
+  var stdin: OwnedFD?
+  var stdout: OwnedFD?
+  var stderr: OwnedFD?
+  var control: OwnedFD?
+  var session: OwnedFD?
+  var page: OwnedFD?
+  var plan: OwnedFD?
+}
+
+private func cString(_ text: String) -> [CChar] { text.utf8.map { CChar(bitPattern: $0) } + [0] }
+
+private func withCString<R>(_ text: [CChar]?, _ body: (UnsafePointer<CChar>?) -> R) -> R {
+  guard let text else { return body(nil) }
+  return text.withUnsafeBufferPointer { body($0.baseAddress) }
+}

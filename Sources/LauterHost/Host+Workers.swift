@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLauter)
+  import CLauter
+#endif
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterPlan)
+  import LauterPlan
+#endif
+
+extension Host {
+  package func pid(of id: UInt64) throws(HostError) -> Int32 {
+    try checkFork()
+    return try locked { () throws(HostError) in try worker(id).initPid }
+  }
+
+  package func signal(_ id: UInt64, _ signal: Int32) throws(HostError) {
+    try checkFork()
+    guard (1...64).contains(signal) else {
+      throw HostError(LAUTER_ERROR_INVALID, subject: "\(signal)", "no signal has the number \(signal)")
+    }
+    try locked { () throws(HostError) in
+      let worker = try worker(id)
+      worker.order(.signal(signal, group: !worker.hasSession))
+    }
+  }
+
+  package func stop(_ id: UInt64, askMilliseconds: Int64, termMilliseconds: Int64) throws(HostError) {
+    try checkFork()
+    guard askMilliseconds >= 0, termMilliseconds >= 0 else {
+      throw HostError(
+        LAUTER_ERROR_INVALID, subject: "\(id)", "stopping a worker takes times of 0 ms or more")
+    }
+    // Far enough for anybody, and no sum of two overflows.
+    let most: Int64 = 1 << 40
+    try locked { () throws(HostError) in
+      let worker = try worker(id)
+      perform(
+        worker.lifecycle.stop(
+          now: lx_now(), askNanoseconds: UInt64(min(askMilliseconds, most)) * 1_000_000,
+          termNanoseconds: UInt64(min(termMilliseconds, most)) * 1_000_000), worker)
+      arm(worker)
+    }
+  }
+
+  package func kill(_ id: UInt64) throws(HostError) {
+    try checkFork()
+    try locked { () throws(HostError) in
+      let worker = try worker(id)
+      perform(worker.lifecycle.end(.killed), worker)
+    }
+  }
+
+  // MARK: Standard input
+
+  package func writeStdin(_ id: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostError) {
+    try checkFork()
+    try locked { () throws(HostError) in
+      let worker = try worker(id)
+      guard worker.stdin != nil, !worker.stdinEnds else {
+        throw .state(id, "has no standard input that is open")
+      }
+      guard worker.stdinQueue.count + bytes.count <= Bounds.stdinBytes else {
+        throw HostError(
+          LAUTER_ERROR_LIMIT, subject: "\(id)", "worker \(id) has not read 1 MiB of its standard input")
+      }
+      if bytes.isEmpty { worker.stdinEnds = true } else { worker.stdinQueue.append(contentsOf: bytes) }
+      flushStdin(worker)
+    }
+  }
+
+  func flushStdin(_ worker: Worker) {
+    while !worker.stdinQueue.isEmpty {
+      let count = worker.stdinQueue.withUnsafeBufferPointer {
+        lx_write_pipe(worker.stdin.raw, $0.baseAddress, $0.count)
+      }
+      if count == -Int(EAGAIN) { return rewatch(worker, .stdin, EPOLLOUT.rawValue) }
+      if count == -Int(EINTR) { continue }
+      // Nobody reads any more.
+      guard count > 0 else { return drop(worker, .stdin) }
+      worker.stdinQueue.removeFirst(count)
+    }
+    if worker.stdinEnds { drop(worker, .stdin) } else { rewatch(worker, .stdin, 0) }
+  }
+}

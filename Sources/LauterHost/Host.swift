@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLauter)
+  import CLauter
+#endif
+#if canImport(CLaunch)
+  import CLaunch
+#endif
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterLinux)
+  import LauterLinux
+#endif
+#if canImport(LauterSandbox)
+  import LauterSandbox
+#endif
+
+/// Owns workers. Everything in it is guarded by one lock, which is never held while anyone sleeps.
+package final class Host: @unchecked Sendable {
+  let lock: UnsafeMutablePointer<lx_mutex>
+  /// Reads 1 here and 0 in a forked child, where nothing may be touched.
+  private let forkMark: UnsafeMutablePointer<UInt32>
+  let epoll: OwnedFD
+  /// Readable while the queue holds events.
+  let wake: OwnedFD
+  let timer: OwnedFD
+  let initImage: OwnedFD
+  let ownPidfd: OwnedFD
+  let null: OwnedFD
+  let compiler = SandboxCompiler()
+
+  var workers: [UInt64: Worker] = [:]
+  var nextWorker: UInt64 = 1
+  var calls: [UInt64: Call] = [:]
+  /// Calls that workers made and the host has not answered, by the host's id.
+  var incoming: [UInt64: Worker] = [:]
+  /// Calls of both directions share one counter: no id ever means two things.
+  var nextCall: UInt64 = 1
+  var queue = EventQueue()
+  var timers = Timers()
+  var timerSetTo: UInt64 = 0
+  private var wakeIsSet = false
+  /// Eventfds for threads that sleep for one worker; made when first needed.
+  var spareWaiters: [Waiter] = []
+  /// The waiter of the thread that holds the lock: it need not be told what it does itself.
+  var ownWaiter: Waiter?
+  let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 4096)
+
+  package init() throws(HostError) {
+    do throws(KernelError) {
+      epoll = OwnedFD(adopting: Int32(try check("epoll_create1", lx_epoll_create())))
+      wake = OwnedFD(adopting: Int32(try check("eventfd", lx_eventfd())))
+      timer = OwnedFD(adopting: Int32(try check("timerfd_create", lx_timerfd())))
+      ownPidfd = OwnedFD(adopting: Int32(try check("pidfd_open", lx_pidfd_open(lx_getpid()))))
+      null = OwnedFD(
+        adopting: Int32(try check("open /dev/null", lx_open("/dev/null", O_RDWR | O_CLOEXEC, 0))))
+      initImage = OwnedFD(
+        adopting: Int32(try check("lauter-init", Int(claunch_init_open()))))
+      try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, wake.raw, EPOLLIN.rawValue, 0))
+      try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, timer.raw, EPOLLIN.rawValue, 1))
+      guard let mark = lx_fork_mark() else { throw KernelError(call: "madvise", errno: ENOMEM) }
+      forkMark = mark
+      guard let lock = lx_mutex_new() else { throw KernelError(call: "malloc", errno: ENOMEM) }
+      self.lock = lock
+    } catch {
+      throw HostError(error, doing: "making a host")
+    }
+  }
+
+  deinit {
+    scratch.deallocate()
+    lx_mutex_free(lock)
+    lx_fork_mark_free(forkMark)
+  }
+
+  /// The one descriptor to poll.
+  package var descriptor: Int32 { epoll.raw }
+
+  /// Whether this is the process that made the host.
+  package var isHere: Bool { lx_fork_mark_read(forkMark) == 1 }
+
+  func checkFork() throws(HostError) {
+    if !isHere {
+      throw HostError(LAUTER_ERROR_FORKED, "this host was made before a fork, in another process")
+    }
+  }
+
+  /// Runs `body` alone. Whatever it queued is announced when it ends.
+  func locked<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    lx_mutex_lock(lock)
+    defer {
+      announce()
+      lx_mutex_unlock(lock)
+    }
+    return try body()
+  }
+
+  /// Makes `wake` readable exactly while there are events to take.
+  private func announce() {
+    let wanted = !queue.isEmpty
+    guard wanted != wakeIsSet else { return }
+    wakeIsSet = wanted
+    var value: UInt64 = 1
+    if wanted {
+      _ = lx_write(wake.raw, &value, 8)
+    } else {
+      _ = lx_read(wake.raw, &value, 8)
+    }
+  }
+
+  func worker(_ id: UInt64) throws(HostError) -> Worker {
+    guard let worker = workers[id] else { throw .staleWorker(id) }
+    return worker
+  }
+
+  // MARK: Watching
+
+  func watch(_ worker: Worker, _ watched: Watched, _ events: UInt32) throws(KernelError) {
+    try check(
+      "epoll_ctl",
+      lx_epoll_ctl(
+        epoll.raw, EPOLL_CTL_ADD, worker.descriptor(watched), events, worker.key(watched)))
+  }
+
+  func rewatch(_ worker: Worker, _ watched: Watched, _ events: UInt32) {
+    let fd = worker.descriptor(watched)
+    if fd >= 0 { _ = lx_epoll_ctl(epoll.raw, EPOLL_CTL_MOD, fd, events, worker.key(watched)) }
+  }
+
+  /// Takes a descriptor out of the epoll set and closes it. Its file may live on in another process (a forked child of
+  /// the host's), so closing alone would not end the watch.
+  func drop(_ worker: Worker, _ watched: Watched) {
+    let fd = worker.descriptor(watched)
+    guard fd >= 0 else { return }
+    _ = lx_epoll_ctl(epoll.raw, EPOLL_CTL_DEL, fd, 0, 0)
+    worker.close(watched)
+  }
+
+  /// What the session is watched for now.
+  func watchSession(_ worker: Worker) {
+    var events: UInt32 = worker.isPaused ? 0 : EPOLLIN.rawValue
+    if worker.lifecycle.phase == .ready && !worker.outbox.isEmpty { events |= EPOLLOUT.rawValue }
+    rewatch(worker, .session, events)
+  }
+
+  // MARK: Time
+
+  /// Makes sure that the host looks at `worker` when something of it is due.
+  func arm(_ worker: Worker) {
+    guard let deadline = worker.deadline, deadline < worker.armedAt else { return }
+    worker.armedAt = deadline
+    timers.add(deadline, worker.id)
+    setTimer()
+  }
+
+  func setTimer() {
+    let earliest = timers.earliest ?? 0
+    guard earliest != timerSetTo else { return }
+    timerSetTo = earliest
+    _ = lx_timerfd_at(timer.raw, earliest)
+  }
+
+  // MARK: Events
+
+  /// Tells everybody who sleeps for this worker to look again.
+  func wakeWaiters(of worker: Worker) {
+    for waiter in worker.waiters where waiter !== ownWaiter { waiter.wake() }
+  }
+
+  func push(_ event: Event, of worker: Worker) {
+    if let message = event.message {
+      worker.messageBytes += message.cost
+      worker.messageCount += 1
+    }
+    queue.push(event)
+    wakeWaiters(of: worker)
+  }
+
+  /// Bytes that `event` no longer takes up, now that it was taken.
+  func settle(_ event: Event) {
+    guard let worker = workers[event.worker] else { return }
+    switch event.kind {
+    case LAUTER_EVENT_STREAM:
+      worker.streamBytes -= event.bytes.count
+      worker.streamHead += 1
+      if worker.streamHead > 32 && worker.streamHead * 2 > worker.streamEvents.count {
+        worker.streamEvents.removeFirst(worker.streamHead)
+        worker.streamHead = 0
+      }
+    case LAUTER_EVENT_DROPPED:
+      if event === worker.droppedStdout { worker.droppedStdout = nil }
+      if event === worker.droppedStderr { worker.droppedStderr = nil }
+    case LAUTER_EVENT_EXITED: workers[worker.id] = nil
+    default:
+      guard let message = event.message else { return }
+      worker.messageBytes -= message.cost
+      worker.messageCount -= 1
+      if worker.isPaused && worker.messageBytes < Bounds.untakenBytes / 2
+        && worker.messageCount < Bounds.untakenMessages / 2
+      {
+        worker.isPaused = false
+        watchSession(worker)
+      }
+    }
+  }
+
+  /// The next event, doing what is due if none waits.
+  package func next() throws(HostError) -> Event? {
+    try checkFork()
+    return try locked { () throws(HostError) in
+      if queue.isEmpty { try dispatch() }
+      guard let event = queue.pop() else { return nil }
+      settle(event)
+      return event
+    }
+  }
+
+  /// Kills every worker. Nobody uses the host any more.
+  package func shutDown() {
+    guard isHere else { return }
+    lx_mutex_lock(lock)
+    defer { lx_mutex_unlock(lock) }
+    for worker in workers.values { worker.kill() }
+    // Wait until the kernel is done with each tree, so that "freed" means "gone".
+    for worker in workers.values where worker.pidfd != nil {
+      var poll = pollfd(fd: worker.pidfd.raw, events: Int16(POLLIN), revents: 0)
+      while lx_poll(&poll, 1, 2_000_000_000) == -Int(EINTR) {}
+      _ = claunch_reap(worker.pidfd.raw)
+    }
+    for worker in workers.values {
+      worker.calls = []
+      worker.streamEvents = []
+      for watched in Watched.allCases { drop(worker, watched) }
+    }
+    workers = [:]
+    calls = [:]
+    incoming = [:]
+  }
+}
+
+/// What the host keeps at most.
+enum Bounds {
+  /// Bytes of captured output of one worker that nobody has taken; the oldest are dropped, and the drop is told.
+  static let streamBytes = 1 << 20
+  /// Bytes and number of messages of one worker that nobody has taken; then its session is not read any further.
+  static let untakenBytes = 8 << 20
+  static let untakenMessages = 4096
+  /// Bytes to one worker that it has not read.
+  static let unsentBytes = 64 << 20
+  static let stdinBytes = 1 << 20
+  /// Calls of one worker that its host has not answered.
+  static let incomingCalls = 1024
+  static let stderrTail = 4096
+  /// One STREAM event grows up to this.
+  static let streamEvent = 1 << 16
+}
+
+/// What wakes a thread that sleeps for one worker, when another thread did that worker's work.
+final class Waiter {
+  let fd: OwnedFD
+  private var isSet = false
+
+  init() throws(KernelError) {
+    fd = OwnedFD(adopting: Int32(try check("eventfd", lx_eventfd())))
+  }
+
+  func wake() {
+    guard !isSet else { return }
+    isSet = true
+    var one: UInt64 = 1
+    _ = lx_write(fd.raw, &one, 8)
+  }
+
+  func clear() {
+    guard isSet else { return }
+    isSet = false
+    var value: UInt64 = 0
+    _ = lx_read(fd.raw, &value, 8)
+  }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLauter)
+  import CLauter
+#endif
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterPlan)
+  import LauterPlan
+#endif
+#if canImport(LauterPolicy)
+  import LauterPolicy
+#endif
+#if canImport(LauterSandbox)
+  import LauterSandbox
+#endif
+
+extension HostError {
+  /// What init's word that step `step` failed with `errno` means.
+  init(launchStep step: UInt32, errno: Int32, plan: Plan, launch: Launch, policy: Policy) {
+    guard step > 0, step <= plan.steps.count else {
+      self.init(
+        LAUTER_ERROR_LAUNCH, subject: "plan", errno: errno, "reading the plan: \(errnoText(errno))")
+      return
+    }
+    let failed = plan.steps[Int(step) - 1]
+    guard case .execute(let execution) = failed else {
+      let what = describe(failed)
+      self.init(
+        LAUTER_ERROR_LAUNCH, subject: what, errno: errno, step: Int32(step),
+        "step \(step), \(what): \(errnoText(errno))")
+      return
+    }
+    let program = execution.arguments.first ?? ""
+    // A name was looked for along the PATH; a path may be outside what the worker sees.
+    var hint: String?
+    if program.utf8.first == UInt8(ascii: "/") {
+      do throws(PolicyError) { hint = try policy.check("read", program) } catch { hint = nil }
+    }
+    let code: Int
+    var why: String
+    switch errno {
+    case ENOENT, ENOTDIR:
+      code = LAUTER_ERROR_NOT_FOUND
+      why =
+        program.utf8.contains(UInt8(ascii: "/"))
+        ? "no such file, or its interpreter is missing" : "no such program on the worker's PATH"
+    case EACCES, ENOEXEC, EPERM, ETXTBSY, ELIBBAD:
+      code = LAUTER_ERROR_NOT_EXECUTABLE
+      why = errno == ENOEXEC ? "not an executable format" : "not executable: \(errnoText(errno))"
+    default:
+      code = LAUTER_ERROR_LAUNCH
+      why = errnoText(errno)
+    }
+    if let hint { why += "; \(hint)" }
+    self.init(
+      code, subject: program, errno: errno, step: Int32(step), "execute \(program): \(why)")
+  }
+}

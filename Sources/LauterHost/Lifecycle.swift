@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLauter)
+  import CLauter
+#endif
+#if canImport(LauterPlan)
+  package import LauterPlan
+#endif
+#if canImport(LauterWire)
+  package import LauterWire
+#endif
+
+/// The life of one worker as a pure machine: what happens goes in, what to do comes out. Times are nanoseconds of the
+/// monotonic clock.
+package struct Lifecycle {
+  package enum Phase: Equatable, Sendable {
+    /// Init runs; the program does not yet.
+    case launching
+    /// The program runs; its runtime is not ready.
+    case running
+    case ready
+    /// All its processes are gone.
+    case gone
+  }
+
+  package enum Action: Equatable, Sendable {
+    case tellStarted
+    case tellReady
+    /// Write the `stop` frame.
+    case ask
+    /// SIGTERM to the worker's process group.
+    case terminate
+    /// SIGKILL to init: the kernel kills everything.
+    case kill
+  }
+
+  /// Why we ended the worker ourselves; the first cause stays.
+  package enum Verdict: Equatable, Sendable {
+    case killed
+    case notReady(milliseconds: UInt64)
+    case overdue
+    case breach(WireError)
+    case closedSession
+    case badNotice
+  }
+
+  package private(set) var phase = Phase.launching
+  package private(set) var verdict: Verdict?
+  package private(set) var failure: (step: UInt32, errno: Int32)?
+  package private(set) var exit: Control.Exit?
+  package private(set) var rung = LAUTER_RUNG_NONE
+  private let hasSession: Bool
+  private let readyMilliseconds: UInt64
+  private var readyAt: UInt64?
+  private var termAt: UInt64?
+  private var killAt: UInt64?
+  private var closedAt: UInt64?
+
+  /// How long a worker may go on after it closed its session.
+  package static let closedGrace: UInt64 = 2_000_000_000
+
+  package init(hasSession: Bool, now: UInt64, readyMilliseconds: UInt64) {
+    self.hasSession = hasSession
+    self.readyMilliseconds = readyMilliseconds
+    readyAt = now + readyMilliseconds * 1_000_000
+  }
+
+  /// Whether it is stopping, killed, failed, or has ended.
+  package var isEnding: Bool {
+    phase == .gone || rung != LAUTER_RUNG_NONE || verdict != nil || failure != nil || exit != nil
+  }
+
+  /// When `timer` wants to be called next.
+  package var deadline: UInt64? {
+    var earliest: UInt64?
+    func consider(_ time: UInt64?) {
+      if let time, time < earliest ?? .max { earliest = time }
+    }
+    consider(readyAt)
+    consider(termAt)
+    consider(killAt)
+    consider(closedAt)
+    return earliest
+  }
+
+  package mutating func notice(_ notice: Control.Notice) -> [Action] {
+    switch notice {
+    case .started:
+      guard phase == .launching else { return [] }
+      phase = .running
+      guard hasSession else {
+        phase = .ready
+        readyAt = nil
+        return [.tellStarted, .tellReady]
+      }
+      return [.tellStarted]
+    case .failed(let step, let errno):
+      if failure == nil { failure = (step, errno) }
+      return []
+    case .exited(let exit):
+      if self.exit == nil { self.exit = exit }
+      readyAt = nil
+      return []
+    }
+  }
+
+  /// The worker's runtime says that it takes calls. It may have been quicker than init's word that it runs.
+  package mutating func ready() -> [Action] {
+    switch phase {
+    case .launching:
+      phase = .ready
+      readyAt = nil
+      return [.tellStarted, .tellReady]
+    case .running:
+      phase = .ready
+      readyAt = nil
+      return [.tellReady]
+    case .ready, .gone: return []
+    }
+  }
+
+  package mutating func sessionClosed(now: UInt64) {
+    if exit == nil, closedAt == nil, phase != .gone { closedAt = now + Lifecycle.closedGrace }
+  }
+
+  package mutating func stop(now: UInt64, askNanoseconds: UInt64, termNanoseconds: UInt64) -> [Action] {
+    guard phase != .gone else { return [] }
+    let term = now &+ askNanoseconds
+    let kill = term &+ termNanoseconds
+    let first = rung == LAUTER_RUNG_NONE
+    if rung < LAUTER_RUNG_TERM { termAt = min(termAt ?? .max, term) }
+    if rung < LAUTER_RUNG_KILL { killAt = min(killAt ?? .max, kill) }
+    guard first else { return timer(now: now) }
+    rung = LAUTER_RUNG_ASKED
+    // A program without a session cannot be asked, one that is not ready would not hear it.
+    let canAsk = hasSession && phase == .ready
+    if !canAsk { termAt = now }
+    return (canAsk ? [.ask] : []) + timer(now: now)
+  }
+
+  package mutating func end(_ verdict: Verdict) -> [Action] {
+    guard phase != .gone else { return [] }
+    if self.verdict == nil { self.verdict = verdict }
+    return [.kill]
+  }
+
+  package mutating func timer(now: UInt64) -> [Action] {
+    guard phase != .gone else { return [] }
+    if let time = readyAt, time <= now {
+      readyAt = nil
+      return end(.notReady(milliseconds: readyMilliseconds))
+    }
+    if let time = closedAt, time <= now {
+      closedAt = nil
+      return end(.closedSession)
+    }
+    if let time = killAt, time <= now {
+      killAt = nil
+      termAt = nil
+      rung = LAUTER_RUNG_KILL
+      return [.kill]
+    }
+    if let time = termAt, time <= now {
+      termAt = nil
+      rung = LAUTER_RUNG_TERM
+      return [.terminate]
+    }
+    return []
+  }
+
+  package mutating func gone() {
+    phase = .gone
+    readyAt = nil
+    termAt = nil
+    killAt = nil
+    closedAt = nil
+  }
+
+  /// The reason of the report, and its sentence.
+  package func reason(wallMilliseconds: UInt64, launchFailure: String?) -> (reason: Int, why: String) {
+    if failure != nil {
+      return (LAUTER_REASON_LAUNCH, "the launch failed: \(launchFailure ?? "unknown step")")
+    }
+    switch verdict {
+    case .breach(let error):
+      return (LAUTER_REASON_PROTOCOL, "the worker broke the protocol: \(error.description)")
+    case .closedSession:
+      return (LAUTER_REASON_PROTOCOL, "the worker broke the protocol: it closed its session and went on")
+    case .badNotice:
+      return (LAUTER_REASON_PROTOCOL, "the worker's init sent what no init sends")
+    case .notReady(let milliseconds):
+      return (
+        LAUTER_REASON_DEADLINE, "it was not ready within \(durationText(milliseconds: milliseconds))"
+      )
+    case .overdue:
+      return (LAUTER_REASON_DEADLINE, "a call's time was up and interrupts did not end it")
+    case .killed, nil: break
+    }
+    if let exit, exit.wallLimit {
+      return (
+        LAUTER_REASON_WALL,
+        "the wall-clock limit of \(durationText(milliseconds: wallMilliseconds)) was reached"
+      )
+    }
+    if verdict == .killed, exit == nil || exit!.signal == 9 {
+      return (LAUTER_REASON_KILLED, "killed by its host")
+    }
+    if rung != LAUTER_RUNG_NONE {
+      let how =
+        switch rung {
+        case LAUTER_RUNG_ASKED: "it was asked to exit and did"
+        case LAUTER_RUNG_TERM: "SIGTERM ended it"
+        default: "it had to be killed"
+        }
+      return (LAUTER_REASON_STOPPED, "stopped: \(how)")
+    }
+    guard let exit else {
+      return (LAUTER_REASON_LOST, "its init ended without a word: killed from outside, or out of memory")
+    }
+    return exit.code >= 0
+      ? (LAUTER_REASON_EXITED, "it exited with status \(exit.code)")
+      : (LAUTER_REASON_SIGNALED, "it was ended by \(signalText(exit.signal))")
+  }
+}

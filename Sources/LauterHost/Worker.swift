@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterLinux)
+  package import LauterLinux
+#endif
+#if canImport(LauterPolicy)
+  package import LauterPolicy
+#endif
+#if canImport(LauterPlan)
+  import LauterPlan
+#endif
+#if canImport(LauterWire)
+  import LauterWire
+#endif
+
+/// The descriptors of a worker that the host watches, as the low bits of an epoll key.
+enum Watched: UInt64, CaseIterable {
+  // The session first: what was written to the streams before a frame was sent is then visible when they are looked at.
+  case session = 0
+  case control = 1
+  case stdout = 2
+  case stderr = 3
+  case stdin = 4
+  case pidfd = 5
+}
+
+/// One worker, as the host knows it. Guarded by its host's lock.
+final class Worker {
+  let id: UInt64
+  let cookie: UInt64
+  let policy: Policy
+  let launch: Launch
+  let plan: Plan
+  let missing: [String]
+  let hasSession: Bool
+  let interruptsGroup: Bool
+  let spawnedAt: UInt64
+  var initPid: Int32 = 0
+
+  var lifecycle: Lifecycle
+  var abilities: Greeting.Abilities = []
+  var runtime = ""
+
+  // One owner each; closed when the worker is gone, or the stream ends.
+  var session: OwnedFD?
+  var control: OwnedFD?
+  var stdout: OwnedFD?
+  var stderr: OwnedFD?
+  var stdin: OwnedFD?
+  var pidfd: OwnedFD?
+  let page: ControlPage?
+
+  var inbox = Inbox()
+  var outbox = Outbox()
+  var stdinQueue: [UInt8] = []
+  var stdinEnds = false
+
+  var calls: [Call] = []
+  /// Calls from the worker that wait for the host's answer: the host's id and the worker's.
+  var incoming: [(host: UInt64, wire: UInt64)] = []
+
+  /// Captured output that nobody has taken: oldest first, from `streamHead` on.
+  var streamEvents: [Event] = []
+  var streamHead = 0
+  var streamBytes = 0
+  var droppedStdout: Event?
+  var droppedStderr: Event?
+  var stderrTail: [UInt8] = []
+  /// Messages that nobody has taken.
+  var messageBytes = 0
+  var messageCount = 0
+  /// The session is not read while too much is untaken.
+  var isPaused = false
+
+  /// Who sleeps for this worker.
+  var waiters: [Waiter] = []
+  /// Its EXITED event, until that is taken.
+  var ending: Event?
+  /// The earliest entry in the host's timers, if any.
+  var armedAt = UInt64.max
+
+  init(
+    id: UInt64, cookie: UInt64, policy: Policy, launch: Launch, plan: Plan, missing: [String],
+    hasSession: Bool, page: ControlPage?, now: UInt64
+  ) {
+    self.id = id
+    self.cookie = cookie
+    self.policy = policy
+    self.launch = launch
+    self.plan = plan
+    self.missing = missing
+    self.hasSession = hasSession
+    self.page = page
+    interruptsGroup = policy.isConfined
+    spawnedAt = now
+    lifecycle = Lifecycle(
+      hasSession: hasSession, now: now, readyMilliseconds: launch.readyTimeoutMilliseconds)
+  }
+
+  func descriptor(_ watched: Watched) -> Int32 {
+    switch watched {
+    case .session: session.raw
+    case .control: control.raw
+    case .stdout: stdout.raw
+    case .stderr: stderr.raw
+    case .stdin: stdin.raw
+    case .pidfd: pidfd.raw
+    }
+  }
+
+  func key(_ watched: Watched) -> UInt64 { id << 3 | watched.rawValue }
+
+  func close(_ watched: Watched) {
+    switch watched {
+    case .session: session = nil
+    case .control: control = nil
+    case .stdout: stdout = nil
+    case .stderr: stderr = nil
+    case .stdin: stdin = nil
+    case .pidfd: pidfd = nil
+    }
+  }
+
+  /// When something of this worker is due.
+  var deadline: UInt64? {
+    var earliest = lifecycle.deadline
+    for call in calls {
+      if let time = call.deadline, time < earliest ?? .max { earliest = time }
+    }
+    return earliest
+  }
+
+  func call(_ id: UInt64) -> Call? { calls.first { $0.id == id } }
+
+  func remove(_ call: Call) {
+    if let index = calls.firstIndex(where: { $0 === call }) { calls.remove(at: index) }
+    page?.release(call.slot)
+  }
+
+  func order(_ order: Control.Order) {
+    guard control != nil else { return }
+    let packet = order.encoded()
+    // A full socket means that init is gone or hopeless: its pidfd tells.
+    _ = packet.withUnsafeBufferPointer { lx_send_now(control.raw, $0.baseAddress, $0.count) }
+  }
+
+  func kill() {
+    if pidfd != nil { _ = lx_pidfd_send_signal(pidfd.raw, 9) }
+  }
+}
+
+extension Optional where Wrapped == OwnedFD {
+  /// The number, -1 for none.
+  var raw: Int32 {
+    borrowing get {
+      switch self {
+      case .some(let fd): fd.raw
+      case .none: -1
+      }
+    }
+  }
+}
