@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`display()` and its kin, with the signatures that notebooks know from IPython."""
+
+import sys
+
+__all__ = ["DisplayHandle", "clear_output", "display", "publish_display_data", "update_display"]
+
+
+class DisplayHandle:
+    """A display that can be changed later: `handle = display(x, display_id=True); handle.update(y)`."""
+
+    def __init__(self, display_id=None):
+        self.display_id = display_id if display_id is not None else _new_id()
+
+    def __repr__(self):
+        return "<%s display_id=%s>" % (type(self).__name__, self.display_id)
+
+    def display(self, obj, **arguments):
+        """Show `obj` under this id."""
+        display(obj, display_id=self.display_id, **arguments)
+
+    def update(self, obj, **arguments):
+        """Show `obj` where this id was shown."""
+        update_display(obj, display_id=self.display_id, **arguments)
+
+
+def display(
+    *objs, include=None, exclude=None, metadata=None, transient=None, display_id=None, raw=False, clear=False, **more
+):
+    """Show values in the notebook, each as a MIME bundle. With `raw`, they are bundles already: dicts by media type.
+
+    With `display_id` (True: a new one) the result is a handle whose update() replaces what is shown.
+    """
+    handle = None
+    if display_id is not None:
+        handle = DisplayHandle(None if display_id is True else str(display_id))
+    if clear:
+        clear_output(wait=True)
+    name = "update" if more.pop("update", False) else "display"
+    for obj in objs:
+        _show(name, obj, include, exclude, metadata, handle.display_id if handle else None, raw)
+    return handle
+
+
+def update_display(obj, *, display_id, **arguments):
+    """Show `obj` in place of what was displayed under `display_id`."""
+    display(obj, display_id=display_id, update=True, **arguments)
+
+
+def clear_output(wait=False):
+    """Remove what the cell has shown so far; with `wait`, only when the next output comes."""
+    _send("clear", [("application/vnd.lauter.metadata+json", b'{"wait":true}' if wait else b'{"wait":false}')])
+
+
+def publish_display_data(data, metadata=None, *, transient=None, update=False, **_):
+    """Show a MIME bundle."""
+    display_id = (transient or {}).get("display_id")
+    _publish("update" if update else "display", data, metadata or {}, display_id)
+
+
+def _show(name, obj, include, exclude, metadata, display_id, raw):
+    from . import bundle
+
+    if raw:
+        _publish(name, obj, metadata or {}, display_id)
+        return
+    show = bundle.method_of(obj, "_ipython_display_")
+    if show is not None and display_id is None:
+        try:
+            show()
+            return
+        except NotImplementedError:
+            pass
+    data, own = bundle.bundle_of(obj, include, exclude)
+    own.update(metadata or {})
+    _publish(name, data, own, display_id)
+
+
+def _publish(name, data, metadata, display_id):
+    from . import bundle
+
+    if not isinstance(data, dict):
+        raise TypeError("a MIME bundle is a dict by media type, not %s" % type(data).__name__)
+    if not _send(name, bundle.parts(data, metadata, display_id)):
+        # In a forked child, or in a thread after its cell has ended: nobody could say where it belongs.
+        sys.stdout.write("%s\n" % data.get("text/plain", ""))
+
+
+def _send(name, parts):
+    from . import streams, worker
+
+    streams.flush()
+    return worker.session.output(name, parts)
+
+
+def _new_id():
+    import os
+
+    return os.urandom(16).hex()

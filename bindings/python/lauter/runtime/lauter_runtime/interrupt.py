@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interrupts that hit the call they were aimed at, or nothing (docs/protocol.md, "The control page and interrupts").
+
+Python runs signal handlers in the main thread, between any two instructions: of the user's code, or of ours. The
+handler raises only where that is harmless:
+
+- no call is marked: the signal was meant for a call that has ended, nothing happens;
+- the interrupted frame is `aimed` itself, which clears the mark: the call is over, nothing happens;
+- the main thread is in a *critical* section (half a frame is written, say): the raise is put off to its end, except
+  in the functions registered with `harmless_while_critical`, which do nothing but sleep.
+"""
+
+import _signal
+import mmap
+
+_SIGINT = int(_signal.SIGINT)
+_PAGE_SIZE = 4096
+_PAGE_MAGIC = 0x5254554C
+
+_ids = None  # the page as u64s
+_counts = None  # the page as u32s
+_slots = 0
+
+_running = 0  # the call that runs: its id, or 0. Setting it is the mark.
+_slot = 0
+_claimed = 0
+
+_critical = 0
+_deferred = False
+_sleepers = set()
+
+redirect = None
+"""While a top-level await runs: a function that takes the interrupted frame and says whether it cancelled the task
+instead (True), because a raise there would break the event loop."""
+
+
+def open_page(descriptor):
+    """Map the control page. Its absence is a broken host: ValueError."""
+    global _ids, _counts, _slots
+    page = mmap.mmap(descriptor, _PAGE_SIZE, mmap.MAP_SHARED, mmap.PROT_READ)
+    view = memoryview(page)
+    _ids = view.cast("Q")
+    _counts = view.cast("I")
+    if _counts[0] != _PAGE_MAGIC or _counts[1] & 0xFFFF != 1:
+        raise ValueError("descriptor 4 is not a control page of version 1")
+    _slots = min(_counts[1] >> 16, _PAGE_SIZE // 16)
+
+
+def install():
+    """Take SIGINT. Also undoes what a call did to it: an idle worker must survive any signal."""
+    if _signal.getsignal(_SIGINT) is not _on_signal:
+        _signal.signal(_SIGINT, _on_signal)
+
+
+def running():
+    """The id of the call that is marked, or 0."""
+    return _running
+
+
+def _claim():
+    global _claimed
+    if 0 < _slot < _slots and _ids[2 * _slot] == _running:
+        requests = _counts[4 * _slot + 2]
+        if requests > _claimed:
+            _claimed = requests
+            return True
+    return False
+
+
+def _on_signal(number, frame):
+    global _deferred
+    if not _running or frame is None or frame.f_code is _AIMED:
+        return
+    if _critical and frame.f_code not in _sleepers:
+        _deferred = True
+        return
+    if _claim() and not (redirect is not None and redirect(frame)):
+        raise KeyboardInterrupt
+
+
+def harmless_while_critical(function):
+    """Decorator: in this function's own frame an interrupt is raised even within a critical section."""
+    _sleepers.add(function.__code__)
+    return function
+
+
+def enter_critical():
+    """Put interrupts off. Main thread only; nests."""
+    global _critical
+    _critical += 1
+
+
+def leave_critical():
+    """End a critical section, and raise the interrupt that was put off if its call still runs."""
+    global _critical, _deferred
+    _critical -= 1
+    if _deferred and not _critical:
+        _deferred = False
+        if _running and _claim():
+            raise KeyboardInterrupt
+
+
+def _marked(call, slot, function, arguments):
+    global _running, _slot, _claimed, _deferred
+    _slot = slot
+    _claimed = 0
+    _deferred = False
+    _running = call
+    try:
+        # A request from before the mark: its signal found nothing to claim, so look now.
+        if _claim():
+            raise KeyboardInterrupt
+        return function(*arguments)
+    finally:
+        install()
+
+
+def aimed(call, slot, function, *arguments):
+    """Run `function(*arguments)` as the call `call`: interrupts aimed at it raise KeyboardInterrupt in there.
+
+    Returns `(value, None)` or `(None, error)`. When it returns, the mark is cleared and no interrupt can raise.
+    """
+    global _running, _critical, redirect
+    value = error = None
+    try:
+        value = _marked(call, slot, function, arguments)
+    except BaseException as raised:
+        error = raised
+    _running = 0
+    _critical = 0
+    redirect = None
+    # Again: a handler of the user's may have raised before `_marked` took SIGINT back.
+    install()
+    return value, error
+
+
+_AIMED = aimed.__code__
+
+
+def in_forked_child():
+    """A child of the worker is an ordinary process: Ctrl-C means there what it means anywhere."""
+    global _running
+    _running = 0
+    try:
+        _signal.signal(_SIGINT, _signal.default_int_handler)
+    except ValueError:
+        pass  # forked from a thread: there our handler, without a mark, does nothing

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Standard output and standard error: pipes of the host's, shared with C code and with children.
+
+Python's own layer on top of them writes at each line, so that what is printed is seen while a cell runs, and holds
+nothing back when an answer is sent. C's stdio is unbuffered when the interpreter is started with `-u`; otherwise it
+is flushed where ctypes is loaded anyway, because loading it costs a third of a start.
+"""
+
+import os
+import sys
+
+_ours = [None, None]
+_saved = [-1, -1]
+_c_flush = None
+
+
+def set_up():
+    """Take over sys.stdout and sys.stderr, and keep a way back to descriptors 1 and 2."""
+    for index, name in enumerate(("stdout", "stderr")):
+        stream = getattr(sys, name)
+        if hasattr(getattr(stream, "buffer", None), "raw"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        else:
+            # Started with -u: there each piece of a line would be a write(2) of its own.
+            _restore(index, name)
+        _ours[index] = getattr(sys, name)
+        try:
+            _saved[index] = os.dup(index + 1)
+        except OSError:
+            pass
+
+
+def _restore(index, name):
+    try:
+        stream = open(
+            index + 1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+        )
+    except OSError:
+        return
+    setattr(sys, name, stream)
+    setattr(sys, "__%s__" % name, stream)
+    _ours[index] = stream
+
+
+def flush():
+    """Write out what Python holds back. Never raises but for an interrupt: a full or closed pipe is no error here."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass
+    for stream in _ours:
+        if stream is not sys.stdout and stream is not sys.stderr:
+            try:
+                stream.flush()
+            except Exception:
+                pass
+    if "ctypes" in sys.modules and not sys.flags.unbuffered:
+        _flush_c()
+
+
+def _flush_c():
+    global _c_flush
+    try:
+        if _c_flush is None:
+            import ctypes
+
+            _c_flush = ctypes.CDLL(None).fflush
+        _c_flush(None)
+    except Exception:
+        pass
+
+
+def repair():
+    """Give the next call streams that work, if this one closed them."""
+    for index, name in enumerate(("stdout", "stderr")):
+        try:
+            os.fstat(index + 1)
+        except OSError:
+            # Left closed, the next file that is opened would become standard output.
+            try:
+                os.dup2(_saved[index], index + 1)
+            except OSError:
+                pass
+        stream = getattr(sys, name, None)
+        if stream is None or getattr(stream, "closed", False):
+            _restore(index, name)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worker's life: greet, be ready, execute one call after the other in the main thread, exit."""
+
+import os
+import sys
+
+from . import interrupt
+from .session import CALL, FAILURE, RESULT, Session
+
+session = None
+"""The session of this process: None until main() runs."""
+
+_SESSION, _PAGE = 3, 4
+
+
+def main():
+    """Serve until the host says stop. Returns then: the interpreter ends as it always does, with atexit handlers."""
+    global session
+    for descriptor in (_SESSION, _PAGE):
+        os.set_inheritable(descriptor, False)
+    interrupt.open_page(_PAGE)
+    os.close(_PAGE)
+    session = Session(_SESSION, _at_end)
+    session.greet()
+    _become_main()
+    interrupt.install()
+    os.register_at_fork(before=_before_fork, after_in_child=_in_forked_child)
+    session.ready()
+    # The host is about to hear of it and to send the first call: use that time.
+    from . import execute, streams
+
+    streams.set_up()
+    execute.set_up()
+    verbs = {"execute": execute.execute}
+    while True:
+        message = session.next()
+        if message.kind != CALL:
+            break
+        _serve(message, verbs.get(message.name), streams)
+    streams.flush()
+
+
+def _serve(call, verb, streams):
+    session.open_call = call.id
+    if verb is None:
+        answer = _failure("UnknownVerb", "this runtime does not know the verb %r" % call.name)
+    else:
+        answer, error = interrupt.aimed(call.id, call.slot, verb, call)
+        if error is not None:
+            if os.getpid() != session.process:
+                os._exit(1)
+            answer = _last_resort(error)
+    del call
+    streams.repair()
+    streams.flush()
+    kind, name, parts = answer
+    try:
+        session.answer(kind, session.open_call, name, parts)
+    except (ValueError, MemoryError) as error:
+        kind, name, parts = _last_resort(error)
+        session.answer(kind, session.open_call, name, parts)
+
+
+def _failure(name, text):
+    text = text.encode("utf-8", "backslashreplace")
+    trace = name.encode() + b": " + text if text else name.encode()
+    return FAILURE, name, [("text/plain", text), ("text/x-traceback", trace + b"\n")]
+
+
+def _last_resort(error):
+    """A failure without anything that could fail again: an interrupt while a failure was told, or no memory left."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return _failure(name, text)
+
+
+def _become_main():
+    """Make a fresh `__main__`: pickle, multiprocessing and `__name__` find the user's namespace there.
+
+    It has no `__file__` and no `__spec__`, so that multiprocessing's spawn does not run the runtime again.
+    """
+    module = type(sys)("__main__")
+    module.__builtins__ = __builtins__ if isinstance(__builtins__, type(sys)) else sys.modules["builtins"]
+    module.__package__ = None
+    sys.modules["__main__"] = module
+    sys.argv[:] = [""]
+
+
+def _at_end():
+    streams = sys.modules.get(__package__ + ".streams")
+    if streams is not None:
+        streams.flush()
+
+
+def _before_fork():
+    # What is buffered would be written twice.
+    streams = sys.modules.get(__package__ + ".streams")
+    if streams is not None:
+        streams.flush()
+
+
+def _in_forked_child():
+    session.in_forked_child()
+    interrupt.in_forked_child()
