@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several tests need: programs in C, processes as /proc shows them, and what may not be left behind."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import ffi
+from ffi import start_time  # noqa: F401 - for the tests
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+C_FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2"]
+
+
+def scratch(prefix="lauter-test-") -> Path:
+    """A folder that a worker's own user may look into (pytest's are private to theirs)."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder.chmod(0o755)
+    return folder
+
+
+def compile_workers(folder: Path) -> None:
+    """Static, so that a sandbox needs nothing but the program."""
+    for source in sorted((HERE / "workers").glob("*.c")):
+        subprocess.run(
+            ["gcc", *C_FLAGS, "-static", str(source), "-o", str(folder / source.stem)], check=True
+        )
+
+
+def python_interpreter() -> str:
+    """A Python that every user may run: the system's, else ours."""
+    system = "/usr/bin/python3"
+    return system if os.access(system, os.X_OK) else os.path.realpath(sys.executable)
+
+
+def processes_with(token: str) -> list:
+    """Processes whose command line holds `token` (a zombie has none), without this one."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            command = Path(f"/proc/{entry}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if token.encode() in command:
+            found.append(int(entry))
+    return found
+
+
+def eventually(check, within: float, every=0.002):
+    """Wait until `check` holds; the time that it took, or a failure with its last value."""
+    begun = time.monotonic()
+    while True:
+        value = check()
+        if value:
+            return time.monotonic() - begun
+        if time.monotonic() - begun > within:
+            raise AssertionError(f"not within {within} s (last: {value!r})")
+        time.sleep(every)
+
+
+class Traces:
+    """What a host leaves in its own process and machine: taken before and after, to be compared."""
+
+    FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/run", os.environ.get("XDG_RUNTIME_DIR", "/run"))
+
+    def __init__(self):
+        self.descriptors = {}
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                self.descriptors[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+            except FileNotFoundError:
+                pass  # the one that listed the folder
+        self.mounts = sorted(line.split(" - ")[0].split()[4] for line in open("/proc/self/mountinfo"))
+        self.files = {
+            f"{folder}/{name}"
+            for folder in self.FOLDERS
+            for name in os.listdir(folder)
+            if "lauter" in name.lower() and not name.startswith(("lauter-test-", "lauter-bench-"))
+        }
+        self.threads = set(os.listdir("/proc/self/task"))
+
+    def leaks_since(self, before: "Traces") -> dict:
+        new = {fd: what for fd, what in self.descriptors.items() if before.descriptors.get(fd) != what}
+        return {
+            name: value
+            for name, value in {
+                "descriptors": new,
+                "mounts": [m for m in self.mounts if m not in before.mounts],
+                "files": sorted(self.files - before.files),
+                "threads": sorted(self.threads - before.threads),
+            }.items()
+            if value
+        }
+
+
+class Workbench:
+    """Programs and policies for the tests of one session."""
+
+    def __init__(self):
+        self.folder = scratch()
+        compile_workers(self.folder)
+
+    def close(self):
+        shutil.rmtree(self.folder)
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def policy(self, *words, preset="notebook") -> ffi.Policy:
+        """A preset that can also see the programs."""
+        return ffi.Policy(preset, ("read", self.folder), *words)
+
+    def worker(self, *arguments, **properties) -> ffi.Launch:
+        return ffi.Launch("worker", self.path("worker"), *arguments, **properties)
+
+    def liar(self, rule, **properties) -> ffi.Launch:
+        return ffi.Launch("worker", self.path("liar"), rule, **properties)
+
+    def probe(self, *arguments, **properties) -> ffi.Launch:
+        return ffi.Launch("program", self.path("probe"), *arguments, **properties)
+
+    def python(self, **properties) -> ffi.Launch:
+        properties.setdefault("interpreter", python_interpreter())
+        return ffi.Launch("python", **properties)
+
+    def inside(self, *attempt, policy=None, words=()) -> str:
+        """What the probe says about an attempt in a sandbox."""
+        with ffi.Host() as host:
+            worker = host.spawn(policy or self.policy(*words), self.probe(*attempt))
+            report = worker.exited().report
+            said = worker.output(ffi.C.STREAM_STDOUT).decode()
+            assert said, f"the probe said nothing: {report.why} {report.stderr_tail}"
+            return said.strip()
+
+    def outside(self, *attempt, **options) -> str:
+        """What the probe says without a sandbox."""
+        command = [self.path("probe"), *map(str, attempt)]
+        said = subprocess.run(command, stdout=subprocess.PIPE, timeout=20, **options).stdout.decode()
+        assert said, "the probe said nothing"
+        return said.strip()
