@@ -88,9 +88,13 @@ extension Host {
       id: id, cookie: cookie, policy: policy, launch: launch, plan: preparation.plan,
       missing: preparation.missing, hasSession: hasSession, page: page, now: now)
 
-    (worker.control, theirs.control) = try pair("socketpair", lx_socketpair_seqpacket)
+    var control = try pair("socketpair", lx_socketpair_seqpacket)
+    worker.control = control.first.take()
+    theirs.control = control.second.take()
     if hasSession {
-      (worker.session, theirs.session) = try pair("socketpair", lx_socketpair_stream)
+      var session = try pair("socketpair", lx_socketpair_stream)
+      worker.session = session.first.take()
+      theirs.session = session.second.take()
       var hello = Greeting()
       hello.name = "lauter"
       let frame = hello.frame()
@@ -100,15 +104,21 @@ extension Host {
     }
     let outsider = preparation.outsideUser
     if launch.stdin == .pipe {
-      (theirs.stdin, worker.stdin) = try pipe(owner: outsider)
+      var ends = try pipe(owner: outsider)
+      theirs.stdin = ends.first.take()
+      worker.stdin = ends.second.take()
       try check("fcntl", lx_set_nonblocking(worker.stdin.raw))
     }
     if launch.stdout == .capture {
-      (worker.stdout, theirs.stdout) = try pipe(owner: outsider)
+      var ends = try pipe(owner: outsider)
+      worker.stdout = ends.first.take()
+      theirs.stdout = ends.second.take()
       try check("fcntl", lx_set_nonblocking(worker.stdout.raw))
     }
     if launch.stderr == .capture {
-      (worker.stderr, theirs.stderr) = try pipe(owner: outsider)
+      var ends = try pipe(owner: outsider)
+      worker.stderr = ends.first.take()
+      theirs.stderr = ends.second.take()
       try check("fcntl", lx_set_nonblocking(worker.stderr.raw))
     }
     theirs.plan = try planFile(preparation.plan)
@@ -216,15 +226,15 @@ extension Host {
   /// A pipe that the worker may open again by name (`/dev/stdout`), though its user id is another's.
   private func pipe(
     owner: (uid: UInt32, gid: UInt32)?
-  ) throws(KernelError) -> (OwnedFD?, OwnedFD?) {
-    let (reader, writer) = try pair("pipe2", lx_pipe)
-    if let owner { _ = lx_fchown(writer.raw, owner.uid, owner.gid) }
-    return (reader, writer)
+  ) throws(KernelError) -> FDPair {
+    let ends = try pair("pipe2", lx_pipe)
+    if let owner { _ = lx_fchown(ends.second.raw, owner.uid, owner.gid) }
+    return ends
   }
 
   private func pair(
     _ call: StaticString, _ make: (UnsafeMutablePointer<Int32>) -> Int
-  ) throws(KernelError) -> (OwnedFD?, OwnedFD?) {
+  ) throws(KernelError) -> FDPair {
     var first: Int32 = -1
     var second: Int32 = -1
     let result = withUnsafeTemporaryAllocation(of: Int32.self, capacity: 2) { both in
@@ -234,8 +244,14 @@ extension Host {
       return result
     }
     try check(call, result)
-    return (OwnedFD(adopting: first), OwnedFD(adopting: second))
+    return FDPair(first: OwnedFD(adopting: first), second: OwnedFD(adopting: second))
   }
+}
+
+/// The reading and the writing end, or two ends of the same kind.
+private struct FDPair: ~Copyable {
+  var first: OwnedFD?
+  var second: OwnedFD?
 }
 
 /// The worker's and init's ends: closed in the host once init has its copies.

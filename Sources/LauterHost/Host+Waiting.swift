@@ -24,7 +24,7 @@ extension Host {
 
   package func waitReady(_ id: UInt64, milliseconds: Int64) throws(HostError) {
     try checkFork()
-    let worker = try locked { () throws(HostError) in try worker(id) }
+    let worker = try locked { () throws(HostError) -> Worker in try self.worker(id) }
     try sleep(for: worker, milliseconds) { () throws(HostError) in
       switch worker.lifecycle.phase {
       case .ready: return true
@@ -44,7 +44,7 @@ extension Host {
 
   package func waitExit(_ id: UInt64, milliseconds: Int64) throws(HostError) -> Event {
     try checkFork()
-    let worker = try locked { () throws(HostError) in try worker(id) }
+    let worker = try locked { () throws(HostError) -> Worker in try self.worker(id) }
     try sleep(for: worker, milliseconds) {
       // Who waits for the end alone does not take its messages: they must not hold it up.
       if worker.isPaused { self.dropUntaken(worker) }

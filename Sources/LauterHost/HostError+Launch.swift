@@ -17,6 +17,20 @@
 #endif
 
 extension HostError {
+  /// Why there is no plan.
+  init(_ error: SandboxError) {
+    let code =
+      switch error.kind {
+      case .invalid: LAUTER_ERROR_INVALID
+      case .system: LAUTER_ERROR_SYSTEM
+      case .notFound: LAUTER_ERROR_NOT_FOUND
+      case .denied: LAUTER_ERROR_DENIED
+      case .unsupported: LAUTER_ERROR_UNSUPPORTED
+      case .notExecutable: LAUTER_ERROR_NOT_EXECUTABLE
+      }
+    self.init(code, subject: error.subject, errno: error.errno, error.message)
+  }
+
   /// What init's word that step `step` failed with `errno` means.
   init(launchStep step: UInt32, errno: Int32, plan: Plan, launch: Launch, policy: Policy) {
     guard step > 0, step <= plan.steps.count else {

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#if canImport(CLinux)
-  package import CLinux
-#endif
 
 /// A system call that failed: which, and the errno.
 package struct KernelError: Error, Equatable, Sendable {

@@ -150,6 +150,20 @@ static inline long lx_write_pipe(int fd, const void *data, size_t size) {
 static inline void *lx_malloc(size_t size) { return malloc(size ? size : 1); }
 static inline void lx_free(void *memory) { free(memory); }
 
+#ifdef __GLIBC__
+#include <dlfcn.h>
+/* The folder of the shared object (or program) that this code is in; free it with lx_free. */
+static inline char *lx_object_directory(void) {
+        Dl_info info;
+        if (!dladdr((const void *)(uintptr_t)lx_object_directory, &info) || !info.dli_fname) return NULL;
+        char *path = realpath(info.dli_fname, NULL);
+        if (!path) return NULL;
+        char *slash = strrchr(path, '/');
+        if (slash) *slash = 0;
+        return path;
+}
+#endif
+
 typedef struct lx_mutex {
         pthread_mutex_t mutex;
 } lx_mutex;

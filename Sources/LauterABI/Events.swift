@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLauter)
+  public import CLauter
+#endif
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterHost)
+  import LauterHost
+#endif
+#if canImport(LauterWire)
+  import LauterWire
+#endif
+
+/// What a `lauter_event` owns: everything its pointers point to.
+private final class EventOwner {
+  let event: Event
+  let error: ErrorObject?
+  var texts: [CText] = []
+  let report: UnsafeMutablePointer<lauter_report>?
+  let part: UnsafeMutablePointer<lauter_part>?
+
+  init(_ event: Event) {
+    self.event = event
+    error = event.error.map { ErrorObject($0) }
+    report = event.report == nil ? nil : .allocate(capacity: 1)
+    part = event.kind == LAUTER_EVENT_STREAM ? .allocate(capacity: 1) : nil
+    if let report, let value = event.report { report.initialize(to: cReport(value)) }
+    part?.initialize(
+      to: lauter_part(
+        type: constant("application/octet-stream"), data: text(event.bytes), size: event.bytes.count))
+  }
+
+  deinit {
+    report?.deallocate()
+    part?.deallocate()
+  }
+
+  /// Bytes with a place that stays.
+  private func text(_ bytes: [UInt8]) -> UnsafeRawPointer {
+    let copy = malloc(bytes.count + 1)!
+    bytes.withUnsafeBytes { copy.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(copy), byteCount: bytes.count) }
+    texts.append(CText(adopting: copy))
+    return UnsafeRawPointer(copy)
+  }
+
+  func name(_ text: String) -> UnsafePointer<CChar> {
+    let copy = CText(text)
+    texts.append(copy)
+    return UnsafePointer(copy.pointer)
+  }
+
+  private func cReport(_ value: Report) -> lauter_report {
+    var report = lauter_report()
+    report.size = UInt32(MemoryLayout<lauter_report>.size)
+    report.reason = UInt32(value.reason)
+    report.exit_code = value.exitCode
+    report.signal = value.signal
+    report.rung = UInt32(value.rung)
+    report.core_dumped = value.coreDumped ? 1 : 0
+    report.wall_us = value.wallMicroseconds
+    report.cpu_user_us = value.userMicroseconds
+    report.cpu_system_us = value.systemMicroseconds
+    report.peak_bytes = value.peakBytes
+    report.label = name(value.label)
+    report.why = name(value.why)
+    report.missing = name(value.missing)
+    let tail = CText(value.stderrTail)
+    texts.append(tail)
+    report.stderr_tail = UnsafePointer(tail.pointer)
+    return report
+  }
+}
+
+/// The event that the caller hands in, made empty.
+func emptied(
+  _ event: UnsafeMutablePointer<lauter_event>?
+) throws(HostError) -> UnsafeMutablePointer<lauter_event> {
+  guard let event else { throw invalid("event", "event is NULL") }
+  guard event.pointee.size == UInt32(MemoryLayout<lauter_event>.size) else {
+    throw invalid(
+      "event",
+      "event.size is \(event.pointee.size), but this library's lauter_event has \(MemoryLayout<lauter_event>.size) bytes")
+  }
+  lauter_event_clear(event)
+  return event
+}
+
+func fill(_ out: UnsafeMutablePointer<lauter_event>, _ event: Event) {
+  let owner = EventOwner(event)
+  out.pointee.kind = UInt32(event.kind)
+  out.pointee.worker = event.worker
+  out.pointee.worker_cookie = event.workerCookie
+  out.pointee.call = event.call
+  out.pointee.call_cookie = event.callCookie
+  out.pointee.parent = event.parent
+  out.pointee.status = event.status
+  out.pointee.stream = UInt32(event.stream)
+  out.pointee.dropped = event.dropped
+  if let message = event.message {
+    out.pointee.name = message.name
+    // One layout under two names, see `outgoing`.
+    out.pointee.parts = message.partCount == 0
+      ? nil
+      : UnsafeRawPointer(message.parts.baseAddress!).assumingMemoryBound(to: lauter_part.self)
+    out.pointee.part_count = message.partCount
+  } else if let part = owner.part {
+    out.pointee.parts = UnsafePointer(part)
+    out.pointee.part_count = 1
+  } else if event.kind == LAUTER_EVENT_READY {
+    out.pointee.name = owner.name(event.runtime)
+  }
+  out.pointee.error = owner.error.map { OpaquePointer(Unmanaged.passUnretained($0).toOpaque()) }
+  out.pointee.report = UnsafePointer(owner.report)
+  out.pointee.owner = Unmanaged.passRetained(owner).toOpaque()
+}
+
+@_cdecl("lauter_event_clear") @implementation
+public func lauter_event_clear(_ event: UnsafeMutablePointer<lauter_event>?) {
+  guard let event else { return }
+  if let owner = event.pointee.owner { Unmanaged<EventOwner>.fromOpaque(owner).release() }
+  let size = event.pointee.size
+  event.pointee = lauter_event()
+  event.pointee.size = size
+  event.pointee.name = constant("")
+}
+
+@_cdecl("lauter_report_json") @implementation
+public func lauter_report_json(
+  _ report: UnsafePointer<lauter_report>?, _ out: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?,
+  _ error: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  status(error) { () throws(HostError) in
+    guard let report = report?.pointee else { throw invalid("report", "report is NULL") }
+    let out = try required(out, "text")
+    var json = JSONText()
+    json.text("reason", reasonName(report.reason))
+    json.text("why", report.why)
+    json.number("exit_code", Int64(report.exit_code))
+    json.number("signal", Int64(report.signal))
+    json.text("rung", rungName(report.rung))
+    json.flag("core_dumped", report.core_dumped != 0)
+    json.number("wall_us", Int64(clamping: report.wall_us))
+    json.number("cpu_user_us", Int64(clamping: report.cpu_user_us))
+    json.number("cpu_system_us", Int64(clamping: report.cpu_system_us))
+    json.number("peak_bytes", Int64(clamping: report.peak_bytes))
+    json.text("label", report.label)
+    json.text("stderr_tail", report.stderr_tail)
+    json.text("missing", report.missing)
+    out.pointee = allocateText(json.finished())
+    return 0
+  }
+}
+
+private func reasonName(_ reason: UInt32) -> UnsafePointer<CChar> {
+  switch Int(reason) {
+  case LAUTER_REASON_RUNNING: constant("running")
+  case LAUTER_REASON_EXITED: constant("exited")
+  case LAUTER_REASON_SIGNALED: constant("signaled")
+  case LAUTER_REASON_STOPPED: constant("stopped")
+  case LAUTER_REASON_KILLED: constant("killed")
+  case LAUTER_REASON_LAUNCH: constant("launch")
+  case LAUTER_REASON_PROTOCOL: constant("protocol")
+  case LAUTER_REASON_WALL: constant("wall")
+  case LAUTER_REASON_DEADLINE: constant("deadline")
+  case LAUTER_REASON_MEMORY: constant("memory")
+  default: constant("lost")
+  }
+}
+
+private func rungName(_ rung: UInt32) -> UnsafePointer<CChar> {
+  switch Int(rung) {
+  case LAUTER_RUNG_ASKED: constant("asked")
+  case LAUTER_RUNG_TERM: constant("term")
+  case LAUTER_RUNG_KILL: constant("kill")
+  default: constant("none")
+  }
+}
+
+/// One flat JSON object. (A worker's stderr may hold any bytes: what is not UTF-8 is replaced.)
+private struct JSONText {
+  private var out: [UInt8] = [UInt8(ascii: "{")]
+
+  private mutating func key(_ name: String) {
+    if out.count > 1 { out.append(UInt8(ascii: ",")) }
+    string(name)
+    out.append(UInt8(ascii: ":"))
+  }
+
+  private mutating func string(_ value: String) {
+    out.append(UInt8(ascii: "\""))
+    for byte in value.utf8 {
+      switch byte {
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"): out += [UInt8(ascii: "\\"), byte]
+      case UInt8(ascii: "\n"): out += [UInt8(ascii: "\\"), UInt8(ascii: "n")]
+      case 0..<0x20, 0x7f:
+        let digits = Array("0123456789abcdef".utf8)
+        out += Array("\\u00".utf8) + [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+      default: out.append(byte)
+      }
+    }
+    out.append(UInt8(ascii: "\""))
+  }
+
+  mutating func text(_ name: String, _ value: UnsafePointer<CChar>?) {
+    key(name)
+    string(value.map { String(cString: $0) } ?? "")
+  }
+  mutating func number(_ name: String, _ value: Int64) {
+    key(name)
+    out += Array("\(value)".utf8)
+  }
+  mutating func flag(_ name: String, _ value: Bool) {
+    key(name)
+    out += Array((value ? "true" : "false").utf8)
+  }
+  func finished() -> [UInt8] { out + [UInt8(ascii: "}")] }
+}
