@@ -86,6 +86,10 @@ long csandbox_filter_export(csandbox_filter *filter) {
         return fd;
 }
 
+long csandbox_call_number(const char *name) { return seccomp_syscall_resolve_name(name); }
+
+uint32_t csandbox_native_architecture(void) { return seccomp_arch_native(); }
+
 long csandbox_has_capability(int capability) {
         cap_t caps = cap_get_proc();
         cap_flag_value_t value = CAP_CLEAR;

@@ -79,4 +79,17 @@ static inline long lx_capset(uint64_t effective, uint64_t permitted, uint64_t in
                             (uint32_t)(effective >> 32), (uint32_t)(permitted >> 32), (uint32_t)(inheritable >> 32)};
         return lx_result(syscall(SYS_capset, &header, data));
 }
+
+static inline long lx_geteuid(void) { return geteuid(); }
+static inline long lx_getegid(void) { return getegid(); }
+/* How many groups besides its effective one the caller is in. */
+static inline long lx_has_other_groups(void) {
+        gid_t groups[1024];
+        int count = getgroups(1024, groups), others = 0;
+        for (int i = 0; i < count; i++)
+                others += groups[i] != getegid();
+        return others;
+}
+/* Random bytes that nobody can foresee; blocks only on a machine that has just begun to boot. */
+static inline long lx_getrandom(void *out, size_t size) { return lx_result(syscall(SYS_getrandom, out, size, 0)); }
 #endif

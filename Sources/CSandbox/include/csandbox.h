@@ -32,6 +32,11 @@ long csandbox_filter_rule(csandbox_filter *filter, uint32_t action, const char *
 /* The program as struct sock_filters: a new sealed-off memfd, at offset 0. */
 long csandbox_filter_export(csandbox_filter *filter);
 
+/* The number of a call on this machine; negative if it has none. */
+long csandbox_call_number(const char *name);
+/* AUDIT_ARCH_* of this machine. */
+uint32_t csandbox_native_architecture(void);
+
 /* Whether the caller has the capability in effect. */
 long csandbox_has_capability(int capability);
 /* The last capability that this kernel knows. */

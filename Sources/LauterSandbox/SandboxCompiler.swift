@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterLinux)
+  import LauterLinux
+#endif
+#if canImport(LauterPlan)
+  import LauterPlan
+#endif
+#if canImport(LauterPolicy)
+  package import LauterPolicy
+#endif
+
+/// Policy × launch × what this machine offers → what init is told. One for each host; not for two threads at a time.
+package final class SandboxCompiler {
+  package let offer: KernelOffer
+  /// libseccomp takes a millisecond for a program: each is built once.
+  private var filters: [(wish: FilterWish, program: [UInt8])] = []
+
+  package init() { offer = KernelOffer() }
+  /// For tests: another machine.
+  init(offer: KernelOffer) { self.offer = offer }
+
+  // CLONE_NEW*.
+  private static let mount: UInt64 = 0x0002_0000
+  private static let cgroup: UInt64 = 0x0200_0000
+  private static let uts: UInt64 = 0x0400_0000
+  private static let ipc: UInt64 = 0x0800_0000
+  private static let user: UInt64 = 0x1000_0000
+  private static let process: UInt64 = 0x2000_0000
+  private static let network: UInt64 = 0x4000_0000
+
+  /// Look every path up and make the plan. Nothing is started; the mounts that root's workers need are made, detached.
+  ///
+  /// - Parameters:
+  ///   - runtimeDirectory: the folder of the Python runtime, for a launch of that kind.
+  ///   - ordinal: which of its host's workers it will be.
+  package func prepare(
+    _ policy: Policy, _ launch: Launch, runtimeDirectory: String, ordinal: UInt32
+  ) throws(SandboxError) -> Preparation {
+    let identity = Identity(offer, process: UInt32(lx_getpid()), ordinal: ordinal)
+    let missing = try unenforced(policy)
+    if !policy.isConfined {
+      return try unconfined(policy, launch, runtimeDirectory, missing)
+    }
+
+    var view = View(system: policy, identity)
+    var interpreter: PythonInterpreter?
+    var runtime = runtimeDirectory
+    if launch.kind == .python {
+      let found = try PythonInterpreter(for: launch)
+      let folder = try HostFile.named(runtimeDirectory, by: "runtime")
+      for file in found.needs { view.add(runtime: file, identity) }
+      view.add(runtime: folder, identity)
+      try view.add(rulesOf: policy, identity)
+      for link in found.links { view.addLink(link.path, to: link.target) }
+      interpreter = found
+      runtime = folder.path
+    } else {
+      try view.add(rulesOf: policy, identity)
+    }
+    view.settle()
+
+    let choice = ProgramChoice(policy, launch, interpreter, runtime: runtime)
+    var execution = try choice.execution(in: view)
+    if !policy.runsPrograms { execution.pass = try SandboxCompiler.newPass() }
+
+    var mapped = MappedTrees(for: identity)
+    var steps: [Step] = [.privateMounts]
+    try open(view, &mapped, &steps)
+    steps.append(.hostname(SystemView.hostname))
+    if policy.network == .own { steps.append(.loopback) }
+    steps.append(
+      .identity(
+        uid: identity.insideUser, gid: identity.insideGroup, dropGroups: identity.isForeign))
+    steps.append(.newRoot(size: 16 << 20))
+    steps += view.steps
+    steps += [.enterRoot, .readOnlyRoot, .dropPrivilege(lastCapability: offer.lastCapability)]
+    steps += limits(policy)
+    if offer.landlock > 0 {
+      steps.append(
+        .landlock(
+          filesystem: LandlockRights.known(offer.landlock).rawValue, network: 0,
+          scope: LandlockRights.scopes(offer.landlock),
+          rules: view.landlockRules(abi: offer.landlock)))
+    }
+    steps.append(
+      .seccomp(
+        program: SeccompPrologue.instructions(pass: execution.pass == 0 ? nil : execution.pass)
+          + (try filter(FilterWish(internet: policy.network != .none)))))
+    steps.append(.execute(execution))
+
+    var namespaces =
+      SandboxCompiler.user | SandboxCompiler.process | SandboxCompiler.mount
+      | SandboxCompiler.ipc | SandboxCompiler.uts | SandboxCompiler.cgroup
+    if policy.network != .host { namespaces |= SandboxCompiler.network }
+    return Preparation(
+      plan: Plan(steps), namespaces: namespaces,
+      uidMap: "\(identity.insideUser) \(identity.outsideUser) 1\n",
+      gidMap: "\(identity.insideGroup) \(identity.outsideGroup) 1\n",
+      denySetgroups: !identity.isForeign, trees: mapped.take(), missing: missing)
+  }
+
+  /// Put the view's trees into slots, in their order.
+  private func open(
+    _ view: View, _ mapped: inout MappedTrees, _ steps: inout [Step]
+  ) throws(SandboxError) {
+    var slot: UInt16 = 0
+    for tree in view.trees {
+      let file = tree.file
+      if tree.mapped, let number = try mapped.add(file, tree.access) {
+        steps.append(
+          .adoptTree(
+            slot: slot, descriptor: UInt16(Int(InitDescriptor.firstTree) + number),
+            path: file.path))
+      } else {
+        steps.append(
+          .openTree(slot: slot, path: file.path, device: file.device, inode: file.inode))
+      }
+      slot += 1
+    }
+  }
+
+  /// A process tree of its own, and nothing more.
+  private func unconfined(
+    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, _ missing: [String]
+  ) throws(SandboxError) -> Preparation {
+    var view = View()
+    view.isWhole = true
+    let interpreter = launch.kind == .python ? try PythonInterpreter(for: launch) : nil
+    let choice = ProgramChoice(policy, launch, interpreter, runtime: runtimeDirectory)
+    let execution = try choice.execution(in: view)
+    var steps: [Step] = [.privateMounts, .proc(path: "/proc", options: "")]
+    // An ordinary user needs a user namespace to make the others, and gives up what power that lends.
+    if !offer.mapsUsers { steps.append(.dropPrivilege(lastCapability: offer.lastCapability)) }
+    steps += limits(policy)
+    steps.append(.execute(execution))
+    var namespaces = SandboxCompiler.process | SandboxCompiler.mount
+    if !offer.mapsUsers { namespaces |= SandboxCompiler.user }
+    return Preparation(
+      plan: Plan(steps), namespaces: namespaces,
+      uidMap: offer.mapsUsers ? nil : "\(offer.uid) \(offer.uid) 1\n",
+      gidMap: offer.mapsUsers ? nil : "\(offer.gid) \(offer.gid) 1\n",
+      denySetgroups: !offer.mapsUsers, trees: [], missing: missing)
+  }
+
+  // MARK: Parts
+
+  /// What this machine cannot enforce of the policy and the policy lets pass.
+  private func unenforced(_ policy: Policy) throws(SandboxError) -> [String] {
+    var missing: [String] = []
+    // The kernel counts processes by user id, and never root's.
+    let workerIsRoot = offer.isMachineRoot && (!policy.isConfined || !offer.mapsUsers)
+    if policy.processes != nil && workerIsRoot {
+      guard policy.allowMissing.contains("limit") else {
+        throw SandboxError(
+          .unsupported, subject: "limit processes",
+          message:
+            "limit processes: the kernel does not count the processes of root; run the host as "
+            + "another user, or give up the limit with --limit processes=none")
+      }
+      missing.append("limit")
+    }
+    if offer.hasGroups && !offer.mapsUsers { missing.append("groups") }
+    return missing
+  }
+
+  private func limits(_ policy: Policy) -> [Step] {
+    // A core of 0 bytes is still handed to a program that the machine pipes cores to; of 1 byte it is not.
+    var steps: [Step] = [.limit(resource: UInt32(LX_RLIMIT_CORE), soft: 1, hard: 1)]
+    if policy.isConfined {
+      // A worker that shares its host's user id shares its quota of descriptors in flight, which each side compares with its
+      // own limit: with less than the host has it cannot use up the host's.
+      let most =
+        offer.mapsUsers ? offer.openFilesHard : max(64, offer.openFilesSoft / 4 * 3)
+      let hard = min(4096, most)
+      steps.append(
+        .limit(resource: UInt32(LX_RLIMIT_NOFILE), soft: min(1024, hard), hard: hard))
+    }
+    if let bytes = policy.memoryBytes {
+      // Data, not address space: the JVM, node and Julia reserve far more of that than they use.
+      steps.append(.limit(resource: UInt32(LX_RLIMIT_DATA), soft: bytes, hard: bytes))
+    }
+    if let count = policy.processes {
+      // Counted in the worker's own user namespace, with its init.
+      steps.append(.limit(resource: UInt32(LX_RLIMIT_NPROC), soft: count + 1, hard: count + 1))
+    }
+    return steps
+  }
+
+  private func filter(_ wish: FilterWish) throws(SandboxError) -> [UInt8] {
+    for filter in filters where filter.wish == wish { return filter.program }
+    let program = try SeccompFilter.compile(wish)
+    filters.append((wish, program))
+    return program
+  }
+
+  private static func newPass() throws(SandboxError) -> UInt64 {
+    var pass: UInt64 = 0
+    let count = withUnsafeMutableBytes(of: &pass) { lx_getrandom($0.baseAddress, $0.count) }
+    guard count == 8 else {
+      throw SandboxError(
+        .system, subject: "run none", message: "run none: the kernel gave no random number",
+        errno: count < 0 ? Int32(-count) : EIO)
+    }
+    return pass | 1
+  }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(LauterPlan)
+  package import LauterPlan
+#endif
+
+/// A step as one line: for `explain`, and for what failed.
+package func describe(_ step: Step) -> String {
+  switch step {
+  case .privateMounts: return "make mounts private"
+  case .openTree(_, let path, _, _): return "open \(path)"
+  case .adoptTree(_, _, let path): return "take \(path), owned by the worker"
+  case .identity(let uid, let gid, let dropGroups):
+    return "become user \(uid) and group \(gid)" + (dropGroups ? ", with no other group" : "")
+  case .hostname(let name): return "set the host name \(name)"
+  case .loopback: return "bring up the loopback"
+  case .newRoot(let size): return "new root of \(sizeText(size))"
+  case .directory(let path, let mode): return "folder \(path) mode \(octal(mode))"
+  case .file(let path, _, let contents): return "file \(path), \(contents.count) bytes"
+  case .symlink(let path, let target): return "link \(path) to \(target)"
+  case .tmpfs(let path, let size, let mode):
+    return "tmpfs \(path) size \(sizeText(size)) mode \(octal(mode))"
+  case .attach(_, let path, let access, _):
+    if access.contains(.devices) { return "attach \(path) as a device" }
+    return "attach \(path) " + (access.contains(.write) ? "writable" : "read-only")
+  case .mask(let path, _): return "cover \(path)"
+  case .proc(let path, let options):
+    return "mount \(path)" + (options.isEmpty ? "" : " \(options)")
+  case .devpts(let path): return "mount \(path) of its own"
+  case .enterRoot: return "enter the new root"
+  case .readOnlyRoot: return "make the root read-only"
+  case .readOnly(let path): return "make \(path) read-only"
+  case .dropPrivilege(let last): return "drop all privilege (capabilities 0 to \(last))"
+  case .limit(let resource, let soft, let hard):
+    let amount = soft == hard ? "\(hard)" : "\(soft), at most \(hard)"
+    return "limit \(limitName(resource)) to \(amount)"
+  case .landlock(_, _, let scope, let rules):
+    return "landlock, \(rules.count) rules" + (scope == 0 ? "" : ", signals and sockets scoped")
+  case .seccomp(let program): return "seccomp, \(program.count / 8) instructions"
+  case .execute(let execution): return "execute \(execution.candidates.first ?? "nothing")"
+  }
+}
+
+/// A step that failed: "step 12, attach /usr read-only: EPERM (operation not permitted)". `number` counts from 1.
+package func describeFailure(_ number: Int, of plan: Plan, errno: Int32) -> String {
+  guard plan.steps.indices.contains(number - 1) else {
+    return "step \(number): \(errnoText(errno))"
+  }
+  return "step \(number), \(describe(plan.steps[number - 1])): \(errnoText(errno))"
+}
+
+private func sizeText(_ bytes: UInt64) -> String {
+  if bytes == 0 { return "any" }
+  if bytes % (1 << 30) == 0 { return "\(bytes >> 30)G" }
+  if bytes % (1 << 20) == 0 { return "\(bytes >> 20)M" }
+  if bytes % (1 << 10) == 0 { return "\(bytes >> 10)K" }
+  return "\(bytes)"
+}
+
+private func octal(_ mode: UInt32) -> String { "0" + String(mode, radix: 8) }
+
+/// The kernel's resource numbers, as most architectures have them.
+private func limitName(_ resource: UInt32) -> String {
+  switch resource {
+  case 2: "data"
+  case 4: "core"
+  case 6: "processes"
+  case 7: "open files"
+  default: "resource \(resource)"
+  }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The calls that a confined worker may make, by what they are for, and those that it is refused by name.
+///
+/// What stands in neither list does not exist for it (ENOSYS). Names that this machine does not have are skipped.
+enum SystemCalls {
+  struct Group {
+    var name: StaticString
+    var names: [String]
+  }
+
+  static let allowed: [Group] = [
+    Group(
+      name: "file",
+      names: [
+        "access", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range", "creat",
+        "dup", "dup2", "dup3", "faccessat", "faccessat2", "fadvise64", "fallocate", "fchdir",
+        "fchmod", "fchmodat", "fchmodat2", "fchown", "fchownat", "fcntl", "fdatasync",
+        "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs",
+        "fsync", "ftruncate", "futimesat", "getcwd", "getdents", "getdents64", "getxattr",
+        "inotify_add_watch", "inotify_init", "inotify_init1", "inotify_rm_watch", "ioctl",
+        "lchown", "lgetxattr", "link", "linkat", "listxattr", "llistxattr", "lremovexattr",
+        "lseek", "lsetxattr", "lstat", "mkdir", "mkdirat", "mknod", "mknodat", "newfstatat",
+        "open", "openat", "openat2", "pread64", "preadv", "preadv2", "pwrite64", "pwritev",
+        "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "removexattr",
+        "rename", "renameat", "renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat",
+        "statfs", "statx", "symlink", "symlinkat", "sync", "sync_file_range", "syncfs", "tee",
+        "truncate", "umask", "unlink", "unlinkat", "utime", "utimensat", "utimes", "vmsplice",
+        "write", "writev",
+      ]),
+    Group(
+      name: "process",
+      names: [
+        // clone's namespaces are refused by the prologue; clone3, whose flags a filter cannot see, does not exist.
+        "arch_prctl", "capget", "capset", "clone", "execve", "execveat", "exit", "exit_group",
+        "fork", "get_robust_list", "getcpu", "getegid", "geteuid", "getgid", "getgroups",
+        "getpgid", "getpgrp", "getpid", "getppid", "getpriority", "getrandom", "getresgid",
+        "getresuid", "getrlimit", "getrusage", "getsid", "gettid", "getuid", "ioprio_get",
+        "ioprio_set", "landlock_add_rule", "landlock_create_ruleset",
+        "landlock_restrict_self", "membarrier", "pidfd_open", "pidfd_send_signal", "prctl",
+        "prlimit64", "restart_syscall", "riscv_flush_icache", "rseq", "sched_get_priority_max",
+        "sched_get_priority_min", "sched_getaffinity", "sched_getattr", "sched_getparam",
+        "sched_getscheduler", "sched_rr_get_interval", "sched_setaffinity", "sched_setattr",
+        "sched_setparam", "sched_setscheduler", "sched_yield", "seccomp", "set_robust_list",
+        "set_tid_address", "setfsgid", "setfsuid", "setgid", "setgroups", "setpgid",
+        "setpriority", "setregid", "setresgid", "setresuid", "setreuid", "setrlimit", "setsid",
+        "setuid", "sysinfo", "times", "uname", "vfork", "wait4", "waitid",
+      ]),
+    Group(
+      name: "memory",
+      names: [
+        "brk", "get_mempolicy", "madvise", "mbind", "memfd_create", "mincore", "mlock", "mlock2",
+        "mlockall", "mmap", "mprotect", "mremap", "msync", "munlock", "munlockall", "munmap",
+        "pkey_alloc", "pkey_free", "pkey_mprotect", "set_mempolicy",
+        "set_mempolicy_home_node",
+      ]),
+    Group(
+      name: "network",
+      names: [
+        // socket and socketpair are decided by their family.
+        "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt",
+        "listen", "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto",
+        "setsockopt", "shutdown",
+      ]),
+    Group(
+      name: "timer",
+      names: [
+        "alarm", "clock_getres", "clock_gettime", "clock_nanosleep", "getitimer",
+        "gettimeofday", "nanosleep", "setitimer", "time", "timer_create", "timer_delete",
+        "timer_getoverrun", "timer_gettime", "timer_settime", "timerfd_create",
+        "timerfd_gettime", "timerfd_settime",
+      ]),
+    Group(
+      name: "ipc",
+      names: [
+        "epoll_create", "epoll_create1", "epoll_ctl", "epoll_ctl_old", "epoll_pwait",
+        "epoll_pwait2", "epoll_wait", "epoll_wait_old", "eventfd", "eventfd2", "futex",
+        "futex_waitv", "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive",
+        "mq_timedsend", "mq_unlink", "msgctl", "msgget", "msgrcv", "msgsnd", "pipe", "pipe2",
+        "poll", "ppoll", "pselect6", "select", "semctl", "semget", "semop", "semtimedop",
+        "shmat", "shmctl", "shmdt", "shmget",
+      ]),
+    Group(
+      name: "signal",
+      names: [
+        "kill", "pause", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo",
+        "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo", "sigaltstack",
+        "signalfd", "signalfd4", "tgkill", "tkill",
+      ]),
+  ]
+
+  /// Calls that reach past the sandbox, into other processes or into parts of the kernel that seldom see strangers. A program
+  /// that tries one is told that it may not, rather than that the call does not exist.
+  static let refused: [String] = [
+    // Around the filter itself.
+    "io_uring_enter", "io_uring_register", "io_uring_setup",
+    // Into other processes.
+    "kcmp", "pidfd_getfd", "process_madvise", "process_mrelease", "process_vm_readv",
+    "process_vm_writev", "ptrace",
+    // Mounts, roots and namespaces.
+    "chroot", "fsconfig", "fsmount", "fsopen", "fspick", "mount", "mount_setattr", "move_mount",
+    "open_tree", "pivot_root", "setns", "umount", "umount2", "unshare",
+    // Files by handle, whatever the paths say.
+    "name_to_handle_at", "open_by_handle_at",
+    // Kernel memory, programs and rings.
+    "add_key", "bpf", "keyctl", "lookup_dcookie", "perf_event_open", "request_key",
+    "userfaultfd",
+    // The machine.
+    "acct", "adjtimex", "clock_adjtime", "clock_settime", "create_module", "delete_module",
+    "fanotify_init", "fanotify_mark", "finit_module", "get_kernel_syms", "init_module", "ioperm",
+    "iopl", "kexec_file_load", "kexec_load", "migrate_pages", "modify_ldt", "move_pages",
+    "nfsservctl", "query_module", "quotactl", "quotactl_fd", "reboot", "sethostname",
+    "setdomainname", "settimeofday", "swapoff", "swapon", "syslog", "uselib", "ustat", "vhangup",
+    "vm86",
+  ]
+}

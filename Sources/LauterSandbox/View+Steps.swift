@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(LauterPlan)
+  import LauterPlan
+#endif
+#if canImport(LauterPolicy)
+  import LauterPolicy
+#endif
+
+extension View {
+  /// The trees, in the order of their slots.
+  var trees: [(file: HostFile, access: TreeAccess, mapped: Bool)] {
+    entries.compactMap { entry in
+      if case .tree(let file, let access, let mapped) = entry.kind { return (file, access, mapped) }
+      return nil
+    }
+  }
+
+  /// The steps that build the view in the new root; trees are in slots already.
+  var steps: [Step] {
+    var steps: [Step] = []
+    var slot: UInt16 = 0
+    for entry in entries {
+      let path = entry.path
+      switch entry.kind {
+      case .tree(let file, let access, _):
+        steps.append(
+          .attach(slot: slot, path: path, access: access, isDirectory: file.isDirectory))
+        slot += 1
+      case .tmpfs(let size, let mode): steps.append(.tmpfs(path: path, size: size, mode: mode))
+      case .folder: steps.append(.directory(path: path, mode: 0o755))
+      case .file(let contents): steps.append(.file(path: path, mode: 0o644, contents: contents))
+      case .link(let target): steps.append(.symlink(path: path, target: target))
+      case .proc(let options): steps.append(.proc(path: path, options: options))
+      case .devpts: steps.append(.devpts(path: path))
+      case .hidden(let isDirectory): steps.append(.mask(path: path, isDirectory: isDirectory))
+      case .emptied: steps.append(.tmpfs(path: path, size: 65536, mode: 0o555))
+      }
+    }
+    // A cover that has something writable below it stays a mount that can be written: Landlock grants nothing there.
+    for entry in entries {
+      if case .emptied = entry.kind, !hasWritable(below: entry.path) {
+        steps.append(.readOnly(path: entry.path))
+      }
+    }
+    return steps
+  }
+
+  private func hasWritable(below path: String) -> Bool {
+    entries.contains { entry in
+      guard PolicyPath.isBelow(entry.path, path) else { return false }
+      switch entry.kind {
+      case .tree(_, let access, _): return access.contains(.write)
+      case .tmpfs: return true
+      default: return false
+      }
+    }
+  }
+
+  /// Landlock's rules, a second wall around what the mounts show.
+  func landlockRules(abi: Int) -> [LandlockRule] {
+    let known = LandlockRights.known(abi)
+    var rules: [LandlockRule] = []
+    func grant(_ path: String, _ rights: LandlockRights, isDirectory: Bool = true) {
+      var rights = rights.intersection(known)
+      if !isDirectory { rights.formIntersection(.ofFiles) }
+      rules.append(LandlockRule(path: path, access: rights.rawValue))
+    }
+    // Names of folders are no secret inside: those on the way to what is shown are made here.
+    grant("/", .readFolder)
+    if makesFolder("/etc") { grant("/etc", [.readFile, .readFolder]) }
+    grant("/dev", .devices)
+    for entry in entries {
+      switch entry.kind {
+      case .tree(let file, let access, _):
+        if access.contains(.devices) || isPlainEtc(entry) { continue }
+        grant(
+          entry.path, access.contains(.write) ? .write : .read, isDirectory: file.isDirectory)
+      case .tmpfs: grant(entry.path, .write)
+      case .proc: grant(entry.path, [.readFile, .writeFile, .readFolder, .truncate])
+      default: break
+      }
+    }
+    return rules
+  }
+
+  private func isPlainEtc(_ entry: ViewEntry) -> Bool {
+    !entry.isNamed && PolicyPath.isBelow(entry.path, "/etc")
+  }
+}
