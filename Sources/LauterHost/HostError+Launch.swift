@@ -6,6 +6,9 @@
 #if canImport(CLinux)
   import CLinux
 #endif
+#if canImport(LauterLinux)
+  import LauterLinux
+#endif
 #if canImport(LauterPlan)
   import LauterPlan
 #endif

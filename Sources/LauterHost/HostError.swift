@@ -45,37 +45,3 @@ package struct HostError: Error, Equatable, Sendable {
     HostError(LAUTER_ERROR_STATE, subject: "\(id)", "worker \(id) \(what)")
   }
 }
-
-/// The C locale's words are wanted and strerror is not thread-safe: the common ones by hand, the rest by number.
-package func errnoText(_ errno: Int32) -> String {
-  switch errno {
-  case 1: "EPERM (operation not permitted)"
-  case 2: "ENOENT (no such file or directory)"
-  case 3: "ESRCH (no such process)"
-  case 4: "EINTR (interrupted)"
-  case 5: "EIO (input/output error)"
-  case 7: "E2BIG (argument list too long)"
-  case 8: "ENOEXEC (not an executable format)"
-  case 9: "EBADF (bad file descriptor)"
-  case 11: "EAGAIN (resource temporarily unavailable)"
-  case 12: "ENOMEM (out of memory)"
-  case 13: "EACCES (permission denied)"
-  case 16: "EBUSY (busy)"
-  case 17: "EEXIST (exists)"
-  case 20: "ENOTDIR (not a directory)"
-  case 21: "EISDIR (is a directory)"
-  case 22: "EINVAL (invalid argument)"
-  case 23: "ENFILE (too many open files in the system)"
-  case 24: "EMFILE (too many open files)"
-  case 28: "ENOSPC (no space left, or a limit on namespaces is reached)"
-  case 30: "EROFS (read-only file system)"
-  case 32: "EPIPE (broken pipe)"
-  case 36: "ENAMETOOLONG (file name too long)"
-  case 38: "ENOSYS (not implemented by this kernel)"
-  case 40: "ELOOP (too many symbolic links)"
-  case 87: "EUSERS (too many users)"
-  case 95: "EOPNOTSUPP (not supported)"
-  case 116: "ESTALE (not the file that the plan was made for)"
-  default: "errno \(errno)"
-  }
-}

@@ -16,6 +16,8 @@ package final class Preparation {
   /// Texts for init's `uid_map` and `gid_map`; nil without a user namespace.
   package let uidMap: String?
   package let gidMap: String?
+  /// Who the worker is outside, where that is not who the host is.
+  package let outsideUser: (uid: UInt32, gid: UInt32)?
   package let denySetgroups: Bool
   /// Init's capabilities must survive its exec, though its uid is not 0.
   package let keepCapabilities: Bool
@@ -25,13 +27,14 @@ package final class Preparation {
   package let missing: [String]
 
   init(
-    plan: Plan, namespaces: UInt64, uidMap: String?, gidMap: String?, denySetgroups: Bool,
-    trees: [Int32], missing: [String]
+    plan: Plan, namespaces: UInt64, uidMap: String?, gidMap: String?,
+    outsideUser: (uid: UInt32, gid: UInt32)?, denySetgroups: Bool, trees: [Int32], missing: [String]
   ) {
     self.plan = plan
     self.namespaces = namespaces
     self.uidMap = uidMap
     self.gidMap = gidMap
+    self.outsideUser = outsideUser
     self.denySetgroups = denySetgroups
     keepCapabilities = uidMap != nil
     self.trees = trees

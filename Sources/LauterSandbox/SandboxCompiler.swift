@@ -100,6 +100,7 @@ package final class SandboxCompiler {
       plan: Plan(steps), namespaces: namespaces,
       uidMap: "\(identity.insideUser) \(identity.outsideUser) 1\n",
       gidMap: "\(identity.insideGroup) \(identity.outsideGroup) 1\n",
+      outsideUser: identity.isForeign ? (identity.outsideUser, identity.outsideGroup) : nil,
       denySetgroups: !identity.isForeign, trees: mapped.take(), missing: missing)
   }
 
@@ -143,7 +144,7 @@ package final class SandboxCompiler {
       plan: Plan(steps), namespaces: namespaces,
       uidMap: offer.mapsUsers ? nil : "\(offer.uid) \(offer.uid) 1\n",
       gidMap: offer.mapsUsers ? nil : "\(offer.gid) \(offer.gid) 1\n",
-      denySetgroups: !offer.mapsUsers, trees: [], missing: missing)
+      outsideUser: nil, denySetgroups: !offer.mapsUsers, trees: [], missing: missing)
   }
 
   // MARK: Parts
