@@ -86,9 +86,16 @@ struct Worker {
       try check("close_range", lx_close_range(UInt32(first), UInt32(report - 1), 0))
     }
     try check("close_range", lx_close_range(UInt32(report + 1), UInt32.max, 0))
-    try check("setrlimit", lx_setrlimit(UInt32(LX_RLIMIT_CORE), 0, 0))
     _ = lx_umask(0o022)
     try check("sigprocmask", lx_sigprocmask(SIG_SETMASK, 0))
+  }
+
+  /// Whether the plan says itself how large a core may be: what is 0 once cannot be raised.
+  private var limitsCores: Bool {
+    for step in steps {
+      if case .limit(UInt32(LX_RLIMIT_CORE), _, _) = step { return true }
+    }
+    return false
   }
 
   private func forbidNewPrivileges() throws(KernelError) {
@@ -125,7 +132,7 @@ struct Worker {
   private func execute() throws(KernelError) {
     var remembered = ENOENT
     for candidate in execution.candidates {
-      let error = Int32(-lx_execve(candidate, arguments.pointer, environment.pointer))
+      let error = Int32(-start(candidate))
       switch error {
       case ENOENT, ENOTDIR: continue
       case EACCES: remembered = error
@@ -133,6 +140,21 @@ struct Worker {
       }
     }
     throw KernelError(call: "execve", errno: remembered)
+  }
+
+  private func start(_ path: String) -> Int {
+    if execution.pass == 0 { return lx_execve(path, arguments.pointer, environment.pointer) }
+    return lx_execveat_with_pass(path, arguments.pointer, environment.pointer, execution.pass)
+  }
+}
+
+extension Worker {
+  private func execute(_ candidate: String) -> Int {
+    if execution.pass == 0 {
+      return lx_execve(candidate, arguments.pointer, environment.pointer)
+    }
+    return lx_execve_with_pass(
+      candidate, arguments.pointer, environment.pointer, execution.pass)
   }
 }
 

@@ -44,6 +44,14 @@ static inline long lx_seccomp_load(const void *program, uint16_t count) {
         } fprog = {count, program};
         return lx_result(syscall(SYS_seccomp, 1, 0, &fprog));
 }
+/* execve(2) by the call that a filter with a password lets through: the kernel takes ints for the descriptor and the flags,
+ * a filter sees the whole registers. `pass` is the upper half of the one and of the other. */
+static inline long lx_execveat_with_pass(const char *path, char *const *arguments, char *const *environment,
+                                         uint64_t pass) {
+        uint64_t at = (pass & 0xffffffff00000000u) | (uint32_t)AT_FDCWD;
+        uint64_t flags = pass << 32;
+        return lx_result(syscall(SYS_execveat, (long)at, path, arguments, environment, (long)flags));
+}
 static inline long lx_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) {
         return lx_result(prctl(option, a, b, c, d));
 }
