@@ -66,7 +66,8 @@ struct Sandbox: ~Copyable {
     case .readOnlyRoot:
       try setAttributes(try root(), LX_MOUNT_ATTR_RDONLY, recursive: false)
     case .readOnly(let path):
-      try setAttributes(try existing(path).raw, LX_MOUNT_ATTR_RDONLY, recursive: true)
+      let mount = try existing(path)
+      try setAttributes(mount.raw, LX_MOUNT_ATTR_RDONLY, recursive: true)
     case .dropPrivilege(let last):
       try dropPrivilege(last)
     case .limit, .landlock, .seccomp, .execute:
@@ -193,35 +194,32 @@ struct Sandbox: ~Copyable {
   // MARK: Masks
 
   /// Cover `place` by something of its kind that is empty, that nobody can read, and whose mode nobody can change.
-  mutating func mask(_ place: consuming OwnedFD, _ isDirectory: Bool) throws(KernelError) {
+  private mutating func mask(
+    _ place: consuming OwnedFD, _ isDirectory: Bool
+  ) throws(KernelError) {
     if isDirectory {
       let empty = try tmpfs(4096, 0)
       try setAttributes(empty.raw, LX_MOUNT_ATTR_RDONLY, recursive: false)
       try mount(empty, at: place)
+    } else if hasNewRoot {
+      try makeFile("/.lauter-mask", 0, [])
+      try mountMask(rootFD, ".lauter-mask", at: place)
+      // The mount stays. Not before: what has no name cannot be mounted.
+      try check("unlinkat", lx_unlinkat(rootFD, ".lauter-mask", 0))
     } else {
-      try mount(try emptyFile(), at: place)
+      // Nowhere to make a file. A device that is mounted without the right to be one cannot be opened either.
+      try mountMask(AT_FDCWD, "/dev/null", at: place)
     }
   }
 
-  /// A detached mount of an empty file of mode 000: made in the new root, where its name goes at once.
-  private mutating func emptyFile() throws(KernelError) -> OwnedFD {
+  private func mountMask(
+    _ folder: Int32, _ name: StaticString, at place: borrowing OwnedFD
+  ) throws(KernelError) {
     let flags = LX_OPEN_TREE_CLONE | UInt32(O_CLOEXEC)
-    let source: Int32
-    let name: String
-    if hasNewRoot {
-      source = rootFD
-      name = ".lauter-mask"
-      try makeFile("/.lauter-mask", 0, [])
-    } else {
-      // Nowhere to make one. A device that is mounted without the right to be one cannot be opened either.
-      source = AT_FDCWD
-      name = "/dev/null"
-    }
-    let fd = lx_open_tree(source, name, flags)
-    if hasNewRoot { try check("unlinkat", lx_unlinkat(rootFD, name, 0)) }
-    let file = OwnedFD(adopting: Int32(try check("open_tree", fd)))
+    let fd = try check("open_tree", lx_open_tree(folder, name.cString, flags))
+    let file = OwnedFD(adopting: Int32(fd))
     try setAttributes(file.raw, LX_MOUNT_ATTR_RDONLY | LX_MOUNT_ATTR_NODEV, recursive: false)
-    return file
+    try mount(file, at: place)
   }
 
   // MARK: /proc

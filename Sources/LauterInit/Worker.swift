@@ -86,6 +86,7 @@ struct Worker {
       try check("close_range", lx_close_range(UInt32(first), UInt32(report - 1), 0))
     }
     try check("close_range", lx_close_range(UInt32(report + 1), UInt32.max, 0))
+    if !limitsCores { try check("setrlimit", lx_setrlimit(UInt32(LX_RLIMIT_CORE), 0, 0)) }
     _ = lx_umask(0o022)
     try check("sigprocmask", lx_sigprocmask(SIG_SETMASK, 0))
   }
@@ -93,7 +94,7 @@ struct Worker {
   /// Whether the plan says itself how large a core may be: what is 0 once cannot be raised.
   private var limitsCores: Bool {
     for step in steps {
-      if case .limit(UInt32(LX_RLIMIT_CORE), _, _) = step { return true }
+      if case .limit(let resource, _, _) = step, resource == UInt32(LX_RLIMIT_CORE) { return true }
     }
     return false
   }
@@ -142,19 +143,10 @@ struct Worker {
     throw KernelError(call: "execve", errno: remembered)
   }
 
+  /// Where the filter lets nobody execute without a password, with it.
   private func start(_ path: String) -> Int {
     if execution.pass == 0 { return lx_execve(path, arguments.pointer, environment.pointer) }
     return lx_execveat_with_pass(path, arguments.pointer, environment.pointer, execution.pass)
-  }
-}
-
-extension Worker {
-  private func execute(_ candidate: String) -> Int {
-    if execution.pass == 0 {
-      return lx_execve(candidate, arguments.pointer, environment.pointer)
-    }
-    return lx_execve_with_pass(
-      candidate, arguments.pointer, environment.pointer, execution.pass)
   }
 }
 
