@@ -6,28 +6,25 @@ package enum SystemView {
   /// Folders that are readable where they exist. On a merged-usr system all but the first are links into it.
   package static let folders = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
 
-  /// Names in /etc that are readable where they exist.
+  /// Below /etc, what is readable where it exists: what libraries and language runtimes look up. No private keys (ssl/private),
+  /// no tokens (npmrc, gitconfig), no accounts.
   package static let etc = [
-    "alternatives", "ca-certificates", "ca-certificates.conf", "crypto-policies",
-    "debian_version", "fonts", "gai.conf", "groff", "gtk-2.0", "gtk-3.0", "host.conf",
-    "ImageMagick-6", "inputrc", "java", "jupyter", "julia", "ld.so.cache", "ld.so.conf",
-    "ld.so.conf.d", "locale.alias", "locale.conf", "localtime", "lsb-release", "magic",
-    "magic.mime", "mailcap", "matplotlibrc", "mime.types", "networks", "nsswitch.conf", "OpenCL",
-    "openmpi", "os-release", "papersize", "perl", "pki", "protocols", "python2.7", "R", "rpc",
-    "services", "sgml", "shells", "ssl", "terminfo", "texmf", "timezone", "vulkan", "xattr.conf",
-    "xml",
+    "alternatives", "crypto-policies", "debian_version", "fonts", "gai.conf", "host.conf",
+    "ImageMagick-6", "inputrc", "julia", "ld.so.cache", "locale.alias", "locale.conf",
+    "localtime", "magic", "matplotlibrc", "mime.types", "OpenCL", "openmpi", "os-release",
+    "papersize", "pki/ca-trust/extracted", "pki/tls/cert.pem", "pki/tls/certs",
+    "pki/tls/openssl.cnf", "protocols", "R", "services", "ssl/cert.pem", "ssl/certs",
+    "ssl/openssl.cnf", "terminfo", "texmf", "timezone", "vulkan",
   ]
 
   /// Beginnings of further names in /etc that are readable: versioned folders of language runtimes.
-  package static let etcPrefixes = [
-    "python3", "java-", "bash.bashrc", "ld-musl-", "ruby", "lua", "octave",
-  ]
+  package static let etcPrefixes = ["java-", "ld-musl-", "octave", "python3"]
 
   /// Names in /etc that are readable with `net host`: how names are resolved there.
   package static let etcNetwork = ["resolv.conf", "hosts"]
 
   /// Names in /etc that are made afresh for the worker.
-  package static let etcOwn = ["passwd", "group", "hostname", "hosts"]
+  package static let etcOwn = ["group", "hostname", "hosts", "nsswitch.conf", "passwd"]
 
   /// Nodes in /dev, where they exist.
   package static let devices = ["null", "zero", "full", "random", "urandom", "tty"]
@@ -44,12 +41,11 @@ package enum SystemView {
     for folder in folders where PolicyPath.isWithin(path, folder) { return true }
     if PolicyPath.isWithin(path, "/proc") || PolicyPath.isWithin(path, "/dev") { return true }
     guard PolicyPath.isBelow(path, "/etc") else { return false }
-    let name = path.utf8.dropFirst("/etc/".utf8.count).prefix { $0 != UInt8(ascii: "/") }
-    for known in etc + etcOwn where name.elementsEqual(known.utf8) { return true }
-    for prefix in etcPrefixes where name.starts(with: prefix.utf8) { return true }
-    if network == .host {
-      for known in etcNetwork where name.elementsEqual(known.utf8) { return true }
+    let name = String(decoding: path.utf8.dropFirst("/etc/".utf8.count), as: UTF8.self)
+    let isListed = (etc + etcOwn + (network == .host ? etcNetwork : [])).contains {
+      // A folder on the way to a listed one is there as well.
+      PolicyPath.isWithin(name, $0) || PolicyPath.isWithin($0, name)
     }
-    return false
+    return isListed || etcPrefixes.contains { name.utf8.starts(with: $0.utf8) }
   }
 }

@@ -56,13 +56,12 @@ extension View {
   // MARK: /etc
 
   /// Files up to this size are copied into the worker's /etc rather than mounted there: a fifth of the time.
-  private static let smallFile = 8192
+  private static let smallFile = 16384
 
   private mutating func addEtc(_ policy: Policy, _ identity: Identity) {
+    for name in SystemView.etc { addEtc("/etc/" + name) }
     for name in HostFile.names(in: "/etc") {
-      let isListed =
-        SystemView.etc.contains { $0.utf8.elementsEqual(name.utf8) }
-        || SystemView.etcPrefixes.contains { name.utf8.starts(with: $0.utf8) }
+      let isListed = SystemView.etcPrefixes.contains { name.utf8.starts(with: $0.utf8) }
       if isListed { addEtc("/etc/" + name) }
     }
     if policy.network == .host { addEtc("/etc/resolv.conf") }
