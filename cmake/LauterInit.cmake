@@ -43,6 +43,8 @@ add_custom_command(
   COMMAND ${CMAKE_Swift_COMPILER} -enable-experimental-feature Embedded -wmo -Osize -parse-as-library
     -swift-version 6 -enable-upcoming-feature InternalImportsByDefault
     -package-name lauter -module-name LauterInit
+    # Its own: the cache does not tell musl's headers from glibc's.
+    -module-cache-path ${CMAKE_BINARY_DIR}/module-cache-musl
     -I ${CMAKE_SOURCE_DIR}/Sources/CLinux/include
     -Xcc -nostdlibinc -Xcc -isystem -Xcc ${LAUTER_MUSL_INCLUDE} -Xcc -fno-stack-protector
     -emit-ir ${init_swift} -o lauter-init.ll

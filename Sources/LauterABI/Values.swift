@@ -181,12 +181,12 @@ public func lauter_policy_explain(
   }
 }
 
-/// The folder of the language runtimes that ship with the library: `lauter/runtime` beside it.
+/// The folder of the Python runtime that ships with the library, in `lauter/runtime` beside it.
 func runtimeDirectory() throws(HostError) -> String {
   guard let path = lx_object_directory() else {
     throw HostError(
       LAUTER_ERROR_NOT_FOUND, subject: "lauter/runtime", "the library cannot tell where it was loaded from")
   }
   defer { lx_free(path) }
-  return String(cString: path) + "/lauter/runtime"
+  return String(cString: path) + "/lauter/runtime/python"
 }
