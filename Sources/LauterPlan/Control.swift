@@ -8,7 +8,8 @@ package enum Control {
 
   /// What init tells the host.
   package enum Notice: Equatable, Sendable {
-    /// The plan failed at step `step` (counted from 1; 0: reading the plan itself) with `errno`.
+    /// The plan failed at step `step` (counted from 1; 0: reading the plan itself; one more than there are: entering
+    /// the working directory, which is told apart from a missing program) with `errno`.
     case failed(step: UInt32, errno: Int32)
     /// The worker's program runs.
     case started

@@ -37,7 +37,9 @@ package enum Step: Equatable, Sendable {
   case attach(slot: UInt16, path: String, access: TreeAccess, isDirectory: Bool)
   /// Cover what is at `path` by an empty file or folder that nobody can read.
   case mask(path: String, isDirectory: Bool)
-  /// Mount a fresh /proc of the worker's process namespace.
+  /// Mount a fresh /proc of the worker's process namespace. `options` as mount(8) takes them
+  /// ("subset=pid,hidepid=invisible"; "": none), or "masked": whole, but with the entries that container runtimes
+  /// hide covered (kcore, keys, sysrq-trigger, …) and bus, fs, irq and sys read-only.
   case proc(path: String, options: String)
   /// Mount a devpts of its own.
   case devpts(path: String)
