@@ -21,8 +21,8 @@ struct ExplainCommand: ParsableCommand {
   func run() throws {
     let paths = try PathResolver.here()
     let policy = try launched.policy.makePolicy(paths)
-    let launch = try launched.makeLaunch(policy, paths)
+    let steps = try launched.withLaunch(paths) { try policy.explained($0) }
     print(try policy.printed())
-    print(try policy.explained(launch), terminator: "")
+    print(steps, terminator: "")
   }
 }

@@ -97,6 +97,8 @@ struct ExitReport {
   var exitCode: Int32
   var signal: Int32
   var why: String
+  /// The last that it wrote to a captured standard error.
+  var stderrTail: String
   var json: String
 
   fileprivate init?(_ report: UnsafePointer<lauter_report>?) {
@@ -105,6 +107,7 @@ struct ExitReport {
     exitCode = report.pointee.exit_code
     signal = report.pointee.signal
     why = String(cString: report.pointee.why)
+    stderrTail = String(cString: report.pointee.stderr_tail)
     var text: UnsafeMutablePointer<CChar>?
     guard lauter_report_json(report, &text, nil) == 0 else { return nil }
     json = owned(text) ?? "{}"

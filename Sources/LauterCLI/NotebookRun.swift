@@ -106,9 +106,16 @@ final class NotebookRun {
     worker = try host.spawn(policy, launch)
     try pump { self.isReady || self.worker == nil }
     if worker == nil, lastSignal == nil {
-      throw launchError
-        ?? LibraryError(code: Int32(LAUTER_ERROR_DIED), message: exits.last?.why ?? "it ended")
+      throw launchError ?? neverReady
     }
+  }
+
+  /// Why a worker ended that had started: what it said last is mostly the reason.
+  private var neverReady: LibraryError {
+    let lines = (exits.last?.stderrTail ?? "").split(whereSeparator: \.isNewline).map { String($0).trimmed }
+    let said = lines.last { !$0.isEmpty }.map { ": \($0.harmless.cut(to: 400))" } ?? ""
+    return LibraryError(
+      code: Int32(LAUTER_ERROR_DIED), message: (exits.last?.why ?? "it ended without a report") + said)
   }
 
   private func takeWhatIsThere() throws {

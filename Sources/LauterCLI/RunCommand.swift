@@ -41,19 +41,26 @@ struct RunCommand: ParsableCommand {
       return Array(captured.dropFirst())
     }
     guard let first = captured.first else { throw ValidationError("no command is given") }
+    // They arrive here because everything does that follows the options.
+    if ["--help", "-h"].contains(first) { throw CleanExit.helpRequest() }
     if first.hasPrefix("-") { throw ValidationError("no such option: \(first)") }
     return captured
   }
 
   func run() throws {
     let paths = try PathResolver.here()
+    let program = try self.program(paths)
     let report = try policy.report.map { path throws(Failure) in
       try SafeFile(try paths.resolve(path))
     }
     let policy = try self.policy.makePolicy(paths)
-    let launch = try makeLaunch(policy, paths)
     let host = try Host(signals: try SignalInbox())
-    let worker = try host.spawn(policy, launch)
+    let worker: lauter_worker
+    do {
+      worker = try withLaunch(paths) { try host.spawn(policy, $0) }
+    } catch let error as LibraryError where error.subject == program {
+      throw RunCommand.failure(error)
+    }
     while true {
       switch try host.next(timeout: -1) {
       case .signal(let number): try? host.signal(worker, number)  // It may have ended by now.
@@ -67,34 +74,50 @@ struct RunCommand: ParsableCommand {
     }
   }
 
-  /// The launch, which `lauter explain` prints as well.
-  func makeLaunch(_ policy: Policy, _ paths: PathResolver) throws -> Launch {
-    let launch = try Launch(kind: "program")
-    for argument in command { try launch.set("argument", argument) }
-    for stream in ["stdin", "stdout", "stderr"] { try launch.set(stream, "inherit") }
-    if let label = self.policy.label { try launch.set("label", label) }
-    if let directory {
-      try launch.set("directory", try paths.resolve(directory))
-    } else if try policy.allows("read", paths.directory) {
-      try launch.set("directory", paths.directory)
+  /// Use the launch, which begins in the current directory if it can be seen.
+  func withLaunch<Result>(_ paths: PathResolver, use: (Launch) throws -> Result) throws -> Result {
+    if let directory { return try use(try makeLaunch(paths, in: try paths.resolve(directory))) }
+    do {
+      return try use(try makeLaunch(paths, in: paths.directory))
+    } catch let error as LibraryError where error.subject == paths.directory {
+      // Only the plan knows what is at a place: a policy may allow /tmp/x, and mean its own /tmp.
+      guard [LAUTER_ERROR_NOT_FOUND, LAUTER_ERROR_DENIED].contains(Int(error.code)) else {
+        throw error
+      }
+      return try use(try makeLaunch(paths, in: nil))
     }
+  }
+
+  /// What the library looks for: a name for the worker's PATH, or an absolute path.
+  private func program(_ paths: PathResolver) throws(Failure) -> String {
+    command[0].contains("/") ? try paths.resolve(command[0]) : command[0]
+  }
+
+  private func makeLaunch(_ paths: PathResolver, in directory: String?) throws -> Launch {
+    let launch = try Launch(kind: "program")
+    for argument in [try program(paths)] + command.dropFirst() { try launch.set("argument", argument) }
+    for stream in ["stdin", "stdout", "stderr"] { try launch.set(stream, "inherit") }
+    if let label = policy.label { try launch.set("label", label) }
+    if let directory { try launch.set("directory", directory) }
     return launch
   }
 
   /// What to exit with. Says why where the status does not.
   private static func status(_ event: Event) throws -> ExitCode {
-    if let error = event.error {
-      switch Int(error.code) {
-      case LAUTER_ERROR_NOT_FOUND: throw Failure(error.message, status: 127)
-      case LAUTER_ERROR_NOT_EXECUTABLE, LAUTER_ERROR_DENIED:
-        throw Failure(error.message, status: 126)
-      default: throw error
-      }
-    }
+    if let error = event.error { throw failure(error) }
     guard let report = event.report else { throw Failure("the worker ended without a report") }
     let silent = [LAUTER_REASON_EXITED, LAUTER_REASON_SIGNALED].contains(Int(report.reason))
     if !silent || report.signal == SIGSYS { complain("lauter: \(report.why)\n") }
     if report.exitCode < 0, report.signal == 0 { return ExitCode(Failure.own) }
     return ExitCode(report.shellStatus)
+  }
+
+  /// What a failed launch means to a shell.
+  private static func failure(_ error: LibraryError) -> Failure {
+    switch Int(error.code) {
+    case LAUTER_ERROR_NOT_FOUND: Failure(error.message, status: 127)
+    case LAUTER_ERROR_NOT_EXECUTABLE, LAUTER_ERROR_DENIED: Failure(error.message, status: 126)
+    default: error.failure
+    }
   }
 }
