@@ -76,7 +76,7 @@ struct HostFile {
     return text(buffer[..<length])
   }
 
-  /// Whether the host may execute the file.
+  /// Whether the host may execute the file, or enter the folder.
   static func isExecutable(_ path: String) -> Bool { lx_access(path, 1) == 0 }
 
   /// At most `limit` bytes from the beginning of a file; nil if it cannot be read.

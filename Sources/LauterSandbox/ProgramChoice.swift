@@ -131,7 +131,7 @@ struct ProgramChoice {
 
   private func directory(in view: View) throws(SandboxError) -> String {
     guard let path = launch.directory else {
-      if !policy.isConfined { return home }
+      if !policy.isConfined { return HostFile.isExecutable(home) ? home : "/" }
       return policy.homePath ?? "/"
     }
     if let source = view.source(of: path) {

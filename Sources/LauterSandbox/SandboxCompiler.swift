@@ -42,6 +42,10 @@ package final class SandboxCompiler {
   ) throws(SandboxError) -> Preparation {
     let identity = Identity(offer, process: UInt32(lx_getpid()), ordinal: ordinal)
     let missing = try unenforced(policy)
+    if let obstacle = offer.obstacle, policy.isConfined || !offer.mapsUsers {
+      throw SandboxError(
+        .unsupported, subject: "user namespaces", message: "user namespaces: \(obstacle)")
+    }
     if !policy.isConfined {
       return try unconfined(policy, launch, runtimeDirectory, missing)
     }

@@ -33,9 +33,9 @@ enum SeccompFilter {
     let refused = csandbox_errno(UInt32(EPERM))
     for name in SystemCalls.refused { try add(filter, refused, name) }
     try addSockets(filter, wish)
-    // The query, Linux, the BSD signals of old, and without address randomisation, as some Lisps want it; none that makes
+    // The query, Linux, and without address randomisation (0x40000), as debuggers and some Lisps want it; none that makes
     // readable memory executable.
-    for persona: UInt32 in [0xFFFF_FFFF, 0, 0x8, 0x2_0000, 0x2_0008] {
+    for persona: UInt32 in [0xFFFF_FFFF, 0, 0x4_0000] {
       let condition = equal(0, Int32(bitPattern: persona))
       try add(filter, csandbox_allow(), "personality", [condition])
     }
