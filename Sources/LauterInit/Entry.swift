@@ -36,7 +36,6 @@ public func lauterInit(
       try Watch(starting: plan, from: index, execution)
     }
     watch.run()
-    return 0
   } catch {
     tell(.failed(step: error.step, errno: error.errno))
     return 1

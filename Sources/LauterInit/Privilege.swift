@@ -10,13 +10,13 @@
 /// Root means nothing, setuid(2) changes no capability, none can be made ambient; all of it locked
 /// (`SECBIT_NOROOT`, `_NO_SETUID_FIXUP`, `_NO_CAP_AMBIENT_RAISE`, each with its lock, and `_KEEP_CAPS_LOCKED`).
 private let lockedSecurebits: UInt = 0xEF
-/// Keep capabilities when the uid changes.
-private let keepCapabilities: UInt = 1 << 2
+/// `SECBIT_NO_SETUID_FIXUP`: keep capabilities when the uid changes.
+private let noSetuidFixup: UInt = 1 << 2
 
 /// Change to `uid` and `gid`, keeping the capabilities that the coming mounts need.
 func become(_ uid: UInt32, _ gid: UInt32, _ dropGroups: Bool) throws(KernelError) {
   if dropGroups { try check("setgroups", lx_setgroups_none()) }
-  try check("prctl", lx_prctl(PR_SET_SECUREBITS, keepCapabilities, 0, 0, 0))
+  try check("prctl", lx_prctl(PR_SET_SECUREBITS, noSetuidFixup, 0, 0, 0))
   try check("setresgid", lx_setresgid(gid))
   try check("setresuid", lx_setresuid(uid))
 }

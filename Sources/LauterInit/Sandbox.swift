@@ -156,7 +156,9 @@ struct Sandbox: ~Copyable {
   }
 
   /// The folder at `path`, made with its parents where there is none.
-  private mutating func folder(_ path: String, _ mode: UInt32 = 0o755) throws(KernelError) -> OwnedFD {
+  private mutating func folder(
+    _ path: String, _ mode: UInt32 = 0o755
+  ) throws(KernelError) -> OwnedFD {
     let found = try find(path, O_DIRECTORY)
     if found != -Int(ENOENT) {
       return OwnedFD(adopting: Int32(try check("openat2", found)))

@@ -15,6 +15,9 @@ struct Watch: ~Copyable {
   /// SIGCHLD, read from a descriptor: a handler would let the worker's signals in.
   static let signals: UInt64 = 1 << UInt64(SIGCHLD - 1)
 
+  /// Milliseconds, so that no sum overflows: a hundred years.
+  private static let longest: UInt64 = 100 * 365 * 86_400 * 1_000
+
   private let worker: Int32
   private let signalFD: OwnedFD
   /// Where the worker's failure to become the program arrives; the end of file is its success.
@@ -37,6 +40,8 @@ struct Watch: ~Copyable {
     let reporting = OwnedFD(adopting: ends.1)
     // Here, not in the worker: no interrupt of the host's may arrive before it.
     if execution.ignoresInterrupt { try check("signal", lx_signal_ignore(SIGINT, 1)) }
+    // Again: the change of the user id may have undone it.
+    try check("prctl", lx_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
     let child = Worker(plan.steps[index...], execution, report: reporting.raw)
     let pid = try check("fork", lx_fork())
     if pid == 0 { child.run() }
@@ -44,12 +49,13 @@ struct Watch: ~Copyable {
     self.signalFD = signalFD
     self.report = report
     if execution.wallMilliseconds > 0 {
-      deadline = lx_now() + execution.wallMilliseconds * 1_000_000
+      let wall = min(execution.wallMilliseconds, Watch.longest) * 1_000_000
+      deadline = lx_now() + wall
     }
   }
 
   /// Until the worker's end or the host's.
-  mutating func run() {
+  mutating func run() -> Never {
     letGo()
     var fds: [pollfd] = [
       pollfd(fd: InitDescriptor.control, events: Int16(POLLIN), revents: 0),
@@ -59,15 +65,15 @@ struct Watch: ~Copyable {
     ]
     while true {
       let count = lx_poll(&fds, fds.count, timeout())
-      if count < 0 && count != -Int(EINTR) { return end(1) }
+      if count < 0 && count != -Int(EINTR) { end(1) }
       // The pidfd tells what the socket cannot when a fork of the host's holds the other end.
-      if fds[1].revents != 0 { return end(1) }
-      if fds[0].revents != 0 && !obey() { return end(1) }
+      if fds[1].revents != 0 { end(1) }
+      if fds[0].revents != 0 && !obey() { end(1) }
       if fds[2].revents != 0 {
-        if !hearStart() { return end(1) }
+        if !hearStart() { end(1) }
         if !isStarting { fds[2].fd = -1 }
       }
-      if fds[3].revents != 0 && reap() { return end(0) }
+      if fds[3].revents != 0 && reap() { end(0) }
       enforceLimit()
     }
   }
@@ -165,7 +171,7 @@ struct Watch: ~Copyable {
 
   /// The kernel kills what is left when a namespace's PID 1 ends. Without one, the worker's group is all there is
   /// to aim at.
-  private func end(_ code: Int32) {
+  private func end(_ code: Int32) -> Never {
     if lx_getpid() != 1 { _ = lx_kill(-worker, SIGKILL) }
     lx_exit(code)
   }

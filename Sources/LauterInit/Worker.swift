@@ -28,8 +28,7 @@ struct Worker {
     environment = StringVector(execution.environment)
   }
 
-  /// Never returns.
-  func run() {
+  func run() -> Never {
     var number = steps.endIndex
     do throws(KernelError) {
       try prepare()

@@ -17,7 +17,7 @@
 #endif
 static inline long lx_getpid(void) { return getpid(); }
 static inline long lx_fork(void) { return lx_result(fork()); }
-static inline void lx_exit(int code) { _exit(code); }
+__attribute__((noreturn)) static inline void lx_exit(int code) { _exit(code); }
 static inline long lx_setsid(void) { return lx_result(setsid()); }
 static inline long lx_kill(int pid, int number) { return lx_result(kill(pid, number)); }
 static inline long lx_pipe2(int fds[2], int flags) { return lx_result(pipe2(fds, flags)); }
