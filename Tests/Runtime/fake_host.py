@@ -2,6 +2,8 @@
 """A host in a page of Python, written from docs/protocol.md alone: one worker, one socketpair, one control page."""
 
 import collections
+import fcntl
+import mmap
 import os
 import select
 import signal
@@ -130,8 +132,6 @@ class Host:
         ours.sendall(hello if hello is not None else greeting())
         self.page_fd = os.memfd_create("page")
         os.ftruncate(self.page_fd, 4096)
-        import mmap
-
         self.page = mmap.mmap(self.page_fd, 4096)
         if page:
             struct.pack_into("<IHH", self.page, 0, MAGIC, 1, 256)
@@ -140,12 +140,11 @@ class Host:
         null = os.open(os.devnull, os.O_RDONLY)
 
         def place():
-            # Above everything that is to be overwritten first.
-            fds = [os.dup(fd) for fd in (null, out[1], err[1], theirs.fileno(), read_only)]
-            high = [__import__("fcntl").fcntl(fd, __import__("fcntl").F_DUPFD, 50) for fd in fds]
+            # First above everything that is to be overwritten; all others are close-on-exec.
+            fds = (null, out[1], err[1], theirs.fileno(), read_only)
+            high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 50) for fd in fds]
             for target, fd in enumerate(high):
                 os.dup2(fd, target)
-            os.closerange(5, 200)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.setsid()
             if preexec:

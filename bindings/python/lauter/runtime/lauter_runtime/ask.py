@@ -4,6 +4,9 @@
 import builtins
 import sys
 
+from . import streams, worker
+from .session import RESULT
+
 _python_input = builtins.input
 _stdin = sys.stdin
 
@@ -22,9 +25,6 @@ def getpass(prompt="Password: ", stream=None, **_):
 
 
 def _ask(prompt, metadata):
-    from . import streams, worker
-    from .session import RESULT
-
     streams.flush()
     prompt = str(prompt).encode("utf-8", "backslashreplace")
     answer = worker.session.call("input", [("text/plain", prompt)] + metadata)
@@ -38,9 +38,6 @@ def _ask(prompt, metadata):
 
 def check(word, value, timeout):
     """Ask whether the policy allows something: what would allow it, or "" if it is allowed or nobody says."""
-    from . import worker
-    from .session import RESULT
-
     parts = [("text/plain", word.encode()), ("text/plain", value.encode("utf-8", "surrogateescape"))]
     answer = worker.session.call("lauter.check", parts, timeout)
     if answer is None or answer.kind != RESULT or not answer.parts:

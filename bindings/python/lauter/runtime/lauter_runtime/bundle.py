@@ -3,6 +3,8 @@
 
 import sys
 
+from .interrupt import load
+
 METADATA = "application/vnd.lauter.metadata+json"
 
 _METHODS = (
@@ -40,15 +42,11 @@ def bundle_of(value, include=None, exclude=None):
         if result is not None:
             data[media] = result
     if "matplotlib.figure" in sys.modules and "image/png" not in data:
-        from . import plots
-
-        image = plots.png_of(value)
+        image = load(".plots").png_of(value)
         if image is not None:
             data["image/png"] = image
     if "text/plain" not in data:
-        from . import pretty
-
-        data["text/plain"] = pretty.text(value)
+        data["text/plain"] = load(".pretty").text(value)
     if include:
         data = {media: each for media, each in data.items() if media in include}
     if exclude:
@@ -73,10 +71,8 @@ def parts(data, metadata, display_id=None):
     if metadata:
         extra["metadata"] = metadata
     if extra:
-        import json
-
         try:
-            result.append((METADATA, json.dumps(extra).encode()))
+            result.append((METADATA, load("json").dumps(extra).encode()))
         except Exception:
             _complain()
     return result
@@ -88,21 +84,15 @@ def encode(media, value):
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     if is_json:
-        import json
-
-        return json.dumps(value).encode()
+        return load("json").dumps(value).encode()
     if isinstance(value, str):
         if media.startswith("text/") or media in ("image/svg+xml", "application/javascript"):
             return value.encode("utf-8", "backslashreplace")
         if media.startswith(("image/", "audio/", "video/")) or media == "application/pdf":
-            import binascii
-
-            return binascii.a2b_base64(value)
+            return load("binascii").a2b_base64(value)
         return value.encode("utf-8", "backslashreplace")
     if isinstance(value, (dict, list)):
-        import json
-
-        return json.dumps(value).encode()
+        return load("json").dumps(value).encode()
     return str(value).encode("utf-8", "backslashreplace")
 
 
@@ -133,6 +123,4 @@ def _call(value, name, **arguments):
 
 
 def _complain():
-    from . import failure
-
-    failure.print_to_stderr()
+    load(".failure").print_to_stderr()

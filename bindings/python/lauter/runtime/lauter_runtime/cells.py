@@ -2,6 +2,9 @@
 """From a cell's source to code objects: last expression apart, top-level `await`, future statements that persist."""
 
 import _ast
+import sys
+
+from .interrupt import load
 
 _TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
@@ -15,8 +18,6 @@ _future = 0
 
 def remember(filename, source):
     """Let tracebacks and inspect.getsource() show this source."""
-    import sys
-
     sources[filename] = source
     linecache = sys.modules.get("linecache")
     if linecache is not None:
@@ -32,18 +33,14 @@ def compile_cell(source, filename):
     """Code objects to be evaluated one after the other; only the last one's value counts. SyntaxError as compile()."""
     remember(filename, source)
     if source.startswith("%%"):
-        from . import magics
-
-        source = magics.cell(source, filename)
+        source = load(".magics").cell(source, filename)
         tree = _parse(source, filename)
     else:
         try:
             tree = _parse(source, filename)
         except SyntaxError as error:
-            from . import magics
-
             # Only what is no Python can be a notebook's own syntax.
-            source, tree = magics.lines(source, filename, error, _parse)
+            source, tree = load(".magics").lines(source, filename, error, _parse)
     body = tree.body
     codes = []
     if body and isinstance(body[-1], _ast.Expr):
@@ -67,8 +64,7 @@ def _compile(tree, filename, mode):
     global _future
     code = compile(tree, filename, mode, _TOP_LEVEL_AWAIT | _future, True)
     if code.co_flags & _FEATURES & ~_future:
-        import __future__
-
+        __future__ = load("__future__")
         for name in __future__.all_feature_names:
             _future |= code.co_flags & getattr(__future__, name).compiler_flag & _FEATURES
     return code

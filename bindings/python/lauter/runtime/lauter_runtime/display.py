@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`display()` and its kin, with the signatures that notebooks know from IPython."""
 
+import os
 import sys
+
+from . import streams, worker
+from .interrupt import load
 
 __all__ = ["DisplayHandle", "clear_output", "display", "publish_display_data", "update_display"]
 
@@ -59,8 +63,7 @@ def publish_display_data(data, metadata=None, *, transient=None, update=False, *
 
 
 def _show(name, obj, include, exclude, metadata, display_id, raw):
-    from . import bundle
-
+    bundle = load(".bundle")
     if raw:
         _publish(name, obj, metadata or {}, display_id)
         return
@@ -77,23 +80,17 @@ def _show(name, obj, include, exclude, metadata, display_id, raw):
 
 
 def _publish(name, data, metadata, display_id):
-    from . import bundle
-
     if not isinstance(data, dict):
         raise TypeError("a MIME bundle is a dict by media type, not %s" % type(data).__name__)
-    if not _send(name, bundle.parts(data, metadata, display_id)):
+    if not _send(name, load(".bundle").parts(data, metadata, display_id)):
         # In a forked child, or in a thread after its cell has ended: nobody could say where it belongs.
         sys.stdout.write("%s\n" % data.get("text/plain", ""))
 
 
 def _send(name, parts):
-    from . import streams, worker
-
     streams.flush()
     return worker.session.output(name, parts)
 
 
 def _new_id():
-    import os
-
     return os.urandom(16).hex()

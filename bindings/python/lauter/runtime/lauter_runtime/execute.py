@@ -2,10 +2,12 @@
 """The verb `execute`: source text in the user's `__main__`, its last expression's value as a MIME bundle."""
 
 import builtins
+import mmap
 import os
 import sys
 
-from . import cells, hooks
+from . import cells, hooks, worker
+from .interrupt import load
 from .session import RESULT
 
 METADATA = "application/vnd.lauter.metadata+json"
@@ -13,7 +15,11 @@ METADATA = "application/vnd.lauter.metadata+json"
 _MAGICS = __package__ + ".magics"
 _FIGURES = __package__ + ".figures"
 
+_RESERVE = 8 << 20
+
 _count = 0
+_module = sys.modules["__main__"]
+_reserve = None
 _COROUTINE = 0x80  # inspect.CO_COROUTINE
 
 
@@ -26,46 +32,72 @@ def set_up():
     hooks.set_up()
 
 
+def _main():
+    """The user's namespace, whatever was done to sys.modules."""
+    if sys.modules.get("__main__") is not _module:
+        sys.modules["__main__"] = _module
+    return _module.__dict__
+
+
+def _keep_reserve():
+    """Address space that is given up when memory has run out, so that this can be told. It costs no memory."""
+    global _reserve
+    if _reserve is None:
+        try:
+            _reserve = mmap.mmap(-1, _RESERVE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except (OSError, MemoryError, ValueError):
+            pass
+
+
+def _give_reserve():
+    global _reserve
+    if _reserve is not None:
+        _reserve.close()
+        _reserve = None
+
+
 def execute(call):
     """Run a cell: the kind, name and parts of its answer. Raises only interrupts that come while it tells a failure."""
     global _count
+    _keep_reserve()
     try:
         source, metadata = _arguments(call)
         _count = metadata.get("count", _count + 1)
         silent = bool(metadata.get("silent"))
         filename = "<%s>" % (metadata.get("cell") or "cell %s" % _count)
-        namespace = sys.modules["__main__"].__dict__
-        value = None
-        try:
-            for code in cells.compile_cell(source, filename):
-                value = eval(code, namespace)
-                if code.co_flags & _COROUTINE:
-                    from . import awaiting
-
-                    value = awaiting.run(value)
-        finally:
-            magics = sys.modules.get(_MAGICS)
-            if magics is not None:
-                magics.finish()
+        value = _run(cells.compile_cell(source, filename), _main())
         _leave_forked_child(None)
         parts = []
         if not silent:
             if value is not None:
                 builtins._ = value
-                from . import bundle
-
-                parts = bundle.parts_of(value)
+                parts = load(".bundle").parts_of(value)
             _publish_figures(value)
         return RESULT, "", parts
     except BaseException as error:
+        if isinstance(error, MemoryError):
+            _give_reserve()
         _leave_forked_child(error)
-        from . import failure
-
+        failure = load(".failure")
         try:
             _publish_figures(None)
         except Exception:
             failure.print_to_stderr()
         return failure.answer(error)
+
+
+def _run(codes, namespace):
+    try:
+        value = None
+        if any(code.co_flags & _COROUTINE for code in codes):
+            return load(".awaiting").run(codes, namespace)
+        for code in codes:
+            value = eval(code, namespace)
+        return value
+    finally:
+        magics = sys.modules.get(_MAGICS)
+        if magics is not None:
+            magics.finish()
 
 
 def _arguments(call):
@@ -74,9 +106,7 @@ def _arguments(call):
     source = call.parts[0][1].decode()
     for media, data in call.parts[1:]:
         if media == METADATA:
-            import json
-
-            metadata = json.loads(data)
+            metadata = load("json").loads(data)
             if not isinstance(metadata, dict):
                 raise ValueError("the metadata of execute is not an object")
             return source, metadata
@@ -91,8 +121,6 @@ def _publish_figures(value):
 
 def _leave_forked_child(error):
     """If the cell forked and this is the child, end as a script would: it must not answer the worker's calls."""
-    from . import worker
-
     if os.getpid() == worker.session.process:
         return
     status = 0
@@ -104,9 +132,7 @@ def _leave_forked_child(error):
             print(code, file=sys.stderr)
             status = 1
     elif error is not None:
-        from . import failure
-
-        failure.print_to_stderr(error)
+        load(".failure").print_to_stderr(error)
         status = 1
     from . import streams
 

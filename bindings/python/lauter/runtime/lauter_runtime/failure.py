@@ -2,8 +2,10 @@
 """Exceptions of the user's code as failures: name, message, traceback without our frames, and a note on the policy."""
 
 import sys
+import traceback
 
 from . import FOLDER, cells
+from .interrupt import load
 from .session import FAILURE, NAME_MAX
 
 NOTE = "application/vnd.lauter.note"
@@ -39,8 +41,6 @@ def message(error):
 
 def traceback_text(error):
     """The traceback as text, with cells' lines, without frames of the runtime, plain."""
-    import traceback
-
     try:
         formatted = traceback.TracebackException(type(error), error, error.__traceback__)
         _leave_out_our_frames(formatted, set())
@@ -140,10 +140,8 @@ def _free_memory_of(error):
 def _note(error):
     if isinstance(error, (KeyboardInterrupt, SystemExit, SyntaxError)):
         return ""
-    from . import notes
-
     try:
-        return notes.note_on(chain(error))
+        return load(".notes").note_on(chain(error))
     except Exception:
         # A note is a courtesy: what goes wrong in finding one must not hide the failure.
         return ""

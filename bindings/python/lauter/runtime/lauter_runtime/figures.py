@@ -6,6 +6,8 @@ from matplotlib._pylab_helpers import Gcf
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from . import display
+
 
 class FigureManager(FigureManagerBase):
     """A figure without a window."""
@@ -40,8 +42,6 @@ def show(*_, **__):
 
 
 def _show(manager):
-    from . import display
-
     figure = manager.canvas.figure
     try:
         if figure.axes or figure.lines or getattr(figure, "subfigs", None):

@@ -11,7 +11,9 @@ handler raises only where that is harmless:
 """
 
 import _signal
+import _thread
 import mmap
+import sys
 
 _SIGINT = int(_signal.SIGINT)
 _PAGE_SIZE = 4096
@@ -25,9 +27,11 @@ _running = 0  # the call that runs: its id, or 0. Setting it is the mark.
 _slot = 0
 _claimed = 0
 
-_critical = 0
+_main = _thread.get_ident()  # where Python runs signal handlers
+_critical = 0  # of the main thread
 _deferred = False
 _sleepers = set()
+_HOOK = None
 
 redirect = None
 """While a top-level await runs: a function that takes the interrupted frame and says whether it cancelled the task
@@ -69,13 +73,43 @@ def _claim():
 
 def _on_signal(number, frame):
     global _deferred
-    if not _running or frame is None or frame.f_code is _AIMED:
+    if not _running or frame is None or frame.f_code is _AIMED or frame.f_code is _HOOK:
         return
     if _critical and frame.f_code not in _sleepers:
         _deferred = True
         return
     if _claim() and not (redirect is not None and redirect(frame)):
         raise KeyboardInterrupt
+
+
+def watch_lost():
+    """Deliver again what Python swallows: an interrupt that lands in a `__del__` or a weak reference's callback."""
+    previous = sys.unraisablehook
+
+    def hook(lost):
+        global _claimed
+        if lost.exc_type is KeyboardInterrupt and _running and _claimed and _thread.get_ident() == _main:
+            # From another thread: a signal raised here would land in this very function.
+            _claimed -= 1
+            try:
+                _thread.start_new_thread(_deliver_again, (_running,))
+            except RuntimeError:
+                pass  # no thread to be had: the host's next interrupt will do
+        else:
+            previous(lost)
+
+    global _HOOK
+    _HOOK = hook.__code__
+    sys.unraisablehook = hook
+
+
+def _deliver_again(call):
+    from os import getpid, kill
+    from time import sleep
+
+    while _running == call and 0 < _slot < _slots and _counts[4 * _slot + 2] > _claimed:
+        kill(getpid(), _SIGINT)
+        sleep(0.001)
 
 
 def harmless_while_critical(function):
@@ -85,19 +119,37 @@ def harmless_while_critical(function):
 
 
 def enter_critical():
-    """Put interrupts off. Main thread only; nests."""
+    """Put interrupts off. Nests. Other threads than the main one are never interrupted."""
     global _critical
-    _critical += 1
+    if _thread.get_ident() == _main:
+        _critical += 1
 
 
 def leave_critical():
     """End a critical section, and raise the interrupt that was put off if its call still runs."""
     global _critical, _deferred
+    if _thread.get_ident() != _main:
+        return
     _critical -= 1
     if _deferred and not _critical:
         _deferred = False
         if _running and _claim():
             raise KeyboardInterrupt
+
+
+def load(name):
+    """Import a module, wholly or not at all: an interrupt on the way would leave half a module behind for ever.
+
+    A name that begins with a dot is a module of ours.
+    """
+    if name[0] == ".":
+        name = __package__ + name
+    enter_critical()
+    try:
+        __import__(name)
+        return sys.modules[name]
+    finally:
+        leave_critical()
 
 
 def _marked(call, slot, function, arguments):

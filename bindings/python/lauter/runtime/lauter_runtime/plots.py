@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """matplotlib figures as images."""
 
+import io
 import sys
+
+from .interrupt import load
 
 
 def png_of(value):
@@ -10,15 +13,11 @@ def png_of(value):
         return None
     if not value.axes and not getattr(value, "lines", None) and not getattr(value, "subfigs", None):
         return None
-    import io
-
     try:
         image = io.BytesIO()
         canvas = value.canvas
         if not hasattr(canvas, "print_png"):
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-            canvas = FigureCanvasAgg(value)
+            canvas = load("matplotlib.backends.backend_agg").FigureCanvasAgg(value)
         canvas.print_figure(
             image,
             format="png",
@@ -29,7 +28,5 @@ def png_of(value):
         )
         return image.getvalue()
     except Exception:
-        from . import failure
-
-        failure.print_to_stderr()
+        load(".failure").print_to_stderr()
         return None

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`text/plain`: repr() for most, containers broken into lines, and never so large that it is of no use to anybody."""
 
+from itertools import islice
+
+from .interrupt import load
+
 _WIDTH = 79
 _ELEMENTS_MAX = 1000
 _TEXT_MAX = 1 << 18
@@ -72,8 +76,6 @@ class _Printer:
 
 def _elements(value):
     if isinstance(value, (set, frozenset)):
-        from itertools import islice
-
         # Sorted if that is possible and cheap: sets of strings look different each time otherwise.
         if len(value) <= _ELEMENTS_MAX:
             try:
@@ -88,9 +90,7 @@ def _repr(value):
     try:
         return repr(value)
     except Exception:
-        from . import failure
-
-        failure.print_to_stderr()
+        load(".failure").print_to_stderr()
         kind = type(value)
         return "<%s.%s object at %#x, whose repr failed>" % (kind.__module__, kind.__qualname__, id(value))
 

@@ -116,7 +116,6 @@ class Session:
     def __init__(self, descriptor, at_end):
         self.descriptor = descriptor
         self.at_end = at_end  # called once the host is gone, before the process exits
-        self.main = _thread.get_ident()
         self.process = os.getpid()
         self.open_call = 0  # the call that outputs belong to, until its answer is written
         self._buffer = b""
@@ -167,9 +166,7 @@ class Session:
         if not self.is_ours():
             return False
         head = encode_head(name, parent, parts)
-        in_main = _thread.get_ident() == self.main
-        if in_main:
-            interrupt.enter_critical()
+        interrupt.enter_critical()
         try:
             with self._writing:
                 if kind == OUTPUT:
@@ -180,8 +177,7 @@ class Session:
                 if ends:
                     self.open_call = 0
         finally:
-            if in_main:
-                interrupt.leave_critical()
+            interrupt.leave_critical()
         return True
 
     def _write_message(self, kind, id, head, parts):
@@ -265,14 +261,10 @@ class Session:
             return None
         deadline = None
         if timeout is not None:
-            from time import monotonic
-
-            deadline = monotonic() + timeout
-        in_main = _thread.get_ident() == self.main
+            deadline = interrupt.load("time").monotonic() + timeout
         waiter = _Waiter()
         id = 0
-        if in_main:
-            interrupt.enter_critical()
+        interrupt.enter_critical()
         try:
             with self._writing:
                 id = self._next_id
@@ -284,16 +276,13 @@ class Session:
         finally:
             # A late answer to a call that nobody waits for any more is ignored.
             self._waiting.pop(id, None)
-            if in_main:
-                interrupt.leave_critical()
+            interrupt.leave_critical()
 
     def _wait(self, waiter, deadline):
         while waiter.answer is None:
             left = -1
             if deadline is not None:
-                from time import monotonic
-
-                left = deadline - monotonic()
+                left = deadline - interrupt.load("time").monotonic()
                 if left <= 0:
                     return None
             if self._role.acquire(False):
@@ -317,10 +306,9 @@ class Session:
     def _sleep(self, seconds):
         """Until the session is readable, so that nothing is consumed when an interrupt raises here."""
         if self._poll is None:
-            from select import POLLIN, poll
-
-            self._poll = poll()
-            self._poll.register(self.descriptor, POLLIN)
+            select = interrupt.load("select")
+            self._poll = select.poll()
+            self._poll.register(self.descriptor, select.POLLIN)
         return _sleep_in(self._poll, None if seconds < 0 else seconds * 1000)
 
     def _dispatch(self, frame):

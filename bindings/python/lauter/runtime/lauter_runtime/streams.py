@@ -12,10 +12,12 @@ import sys
 _ours = [None, None]
 _saved = [-1, -1]
 _c_flush = None
+_c_is_unbuffered = False
 
 
 def set_up():
     """Take over sys.stdout and sys.stderr, and keep a way back to descriptors 1 and 2."""
+    global _c_is_unbuffered
     for index, name in enumerate(("stdout", "stderr")):
         stream = getattr(sys, name)
         if hasattr(getattr(stream, "buffer", None), "raw"):
@@ -23,6 +25,7 @@ def set_up():
         else:
             # Started with -u: there each piece of a line would be a write(2) of its own.
             _restore(index, name)
+            _c_is_unbuffered = True
         _ours[index] = getattr(sys, name)
         try:
             _saved[index] = os.dup(index + 1)
@@ -43,19 +46,13 @@ def _restore(index, name):
 
 
 def flush():
-    """Write out what Python holds back. Never raises but for an interrupt: a full or closed pipe is no error here."""
-    for stream in (sys.stdout, sys.stderr):
+    """Write out what Python holds back. Raises nothing but an interrupt: a closed pipe is no error here."""
+    for stream in {getattr(sys, "stdout", None), getattr(sys, "stderr", None), *_ours}:
         try:
             stream.flush()
         except Exception:
             pass
-    for stream in _ours:
-        if stream is not sys.stdout and stream is not sys.stderr:
-            try:
-                stream.flush()
-            except Exception:
-                pass
-    if "ctypes" in sys.modules and not sys.flags.unbuffered:
+    if not _c_is_unbuffered and "ctypes" in sys.modules:
         _flush_c()
 
 
@@ -82,6 +79,12 @@ def repair():
                 os.dup2(_saved[index], index + 1)
             except OSError:
                 pass
-        stream = getattr(sys, name, None)
-        if stream is None or getattr(stream, "closed", False):
+        if not _is_open(getattr(sys, name, None)):
             _restore(index, name)
+
+
+def _is_open(stream):
+    try:
+        return stream is not None and not getattr(stream, "closed", False)
+    except ValueError:
+        return False  # detached

@@ -31,6 +31,7 @@ def main():
 
     streams.set_up()
     execute.set_up()
+    interrupt.watch_lost()
     verbs = {"execute": execute.execute}
     while True:
         message = session.next()
