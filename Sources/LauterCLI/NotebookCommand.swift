@@ -116,12 +116,22 @@ struct NotebookCommand: ParsableCommand {
     // The home folder holds keys and passwords: to show all of it must be asked for in so many words.
     if let home = paths.home.flatMap(realPath), isPath(home, within: folder) {
       let policy = try self.policy.makePolicy(paths)
-      if try policy.allows("read", folder) { return policy }
+      if try shows(folder, policy, paths) { return policy }
       throw Failure(
         "\(file): its folder \(folder) holds your home, which a notebook would then read; "
           + "move it to a folder of its own, or say --read \(folder)")
     }
     return try self.policy.makePolicy(paths, first: [.init(name: "read", value: folder)])
+  }
+
+  /// Whether the policy shows `folder` of itself: its plan would then have it as the working directory.
+  private func shows(_ folder: String, _ policy: Policy, _ paths: PathResolver) throws -> Bool {
+    do {
+      _ = try policy.explained(try makeLaunch(paths, folder: folder))
+      return true
+    } catch let error as LibraryError where error.subject == folder {
+      return false
+    }
   }
 
   private func makeLaunch(_ paths: PathResolver, folder: String) throws -> Launch {

@@ -112,10 +112,13 @@ final class NotebookRun {
 
   /// Why a worker ended that had started: what it said last is mostly the reason.
   private var neverReady: LibraryError {
-    let lines = (exits.last?.stderrTail ?? "").split(whereSeparator: \.isNewline).map { String($0).trimmed }
+    let lines = (exits.last?.stderrTail ?? "").split(whereSeparator: \.isNewline).map {
+      String($0).trimmed
+    }
     let said = lines.last { !$0.isEmpty }.map { ": \($0.harmless.cut(to: 400))" } ?? ""
     return LibraryError(
-      code: Int32(LAUTER_ERROR_DIED), message: (exits.last?.why ?? "it ended without a report") + said)
+      code: Int32(LAUTER_ERROR_DIED),
+      message: (exits.last?.why ?? "it ended without a report") + said)
   }
 
   private func takeWhatIsThere() throws {
@@ -265,22 +268,24 @@ final class NotebookRun {
       report.notes.append("its time of \(limit) was up and it did not heed the interrupt")
       return
     }
+    let note = "interrupted when its time of \(limit) was up; the worker's state is kept"
     if done.name.isEmpty {
       edit { $0.result(MediaBundle(done.parts), count: report.number) }
+      report.notes.append(note)
     } else {
-      keepFailure(done, &report)
+      keepFailure(done, &report, note: note)
     }
-    report.notes.append("interrupted when its time of \(limit) was up; the worker's state is kept")
   }
 
-  private func keepFailure(_ done: Event, _ report: inout CellReport) {
+  private func keepFailure(_ done: Event, _ report: inout CellReport, note: String? = nil) {
     let message = done.parts.first { $0.type == "text/plain" }?.text ?? ""
     let traceback =
       done.parts.first { $0.type == Part.tracebackType }?.text ?? "\(done.name): \(message)"
-    let notes = done.parts.filter { $0.type == Part.noteType }.map(\.text)
+    let notes =
+      done.parts.filter { $0.type == Part.noteType }.map(\.text) + [note].compactMap(\.self)
     var lines = traceback.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
     if lines.last == "" { lines.removeLast() }
-    for note in notes where !traceback.contains(note) { lines.append("lauter: \(note)") }
+    for note in notes where !traceback.contains(note) { lines.append("note: \(note)") }
     edit { $0.error(name: done.name, value: message, traceback: lines) }
     report.error = message.isEmpty ? done.name : "\(done.name): \(message)"
     report.notes += notes

@@ -95,7 +95,9 @@ struct RunCommand: ParsableCommand {
 
   private func makeLaunch(_ paths: PathResolver, in directory: String?) throws -> Launch {
     let launch = try Launch(kind: "program")
-    for argument in [try program(paths)] + command.dropFirst() { try launch.set("argument", argument) }
+    for argument in [try program(paths)] + command.dropFirst() {
+      try launch.set("argument", argument)
+    }
     for stream in ["stdin", "stdout", "stderr"] { try launch.set(stream, "inherit") }
     if let label = policy.label { try launch.set("label", label) }
     if let directory { try launch.set("directory", directory) }
