@@ -54,6 +54,8 @@ private func prepareProcess() throws(StepFailure) {
     // A worker has its init's uid: a dumpable init would lose its socket to pidfd_getfd(2), its memory to
     // /proc/1/mem. Without a handler, the kernel keeps the worker's signals from PID 1 as well.
     try check("prctl", lx_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+    // What ps and top show: an exec by descriptor leaves a number there, or the memfd's name.
+    try check("prctl", lx_set_name("lauter-init"))
     try check("setsid", lx_setsid())
     try check("sigprocmask", lx_sigprocmask(SIG_BLOCK, Watch.signals))
     // Modes in the plan are exact.

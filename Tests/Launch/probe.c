@@ -81,6 +81,16 @@ static void tell(const char *what, long result) {
 
 /* A worker has its init's uid. */
 static int attack_init(void) {
+        /* What is tried works where nothing stands against it. */
+        pid_t child = fork();
+        if (child == 0)
+                for (;;)
+                        pause();
+        char memory[32];
+        snprintf(memory, sizeof memory, "/proc/%d/mem", child);
+        tell("steal a child's", syscall(SYS_pidfd_getfd, syscall(SYS_pidfd_open, child, 0), 0, 0));
+        tell("memory of a child", open(memory, O_RDWR));
+        tell("trace a child", ptrace(PTRACE_SEIZE, child, 0, 0));
         int pidfd = (int)syscall(SYS_pidfd_open, 1, 0);
         tell("steal", syscall(SYS_pidfd_getfd, pidfd, 3, 0));
         tell("memory", open("/proc/1/mem", O_RDWR));

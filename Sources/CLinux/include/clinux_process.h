@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 static inline long lx_getpid(void) { return getpid(); }
 static inline long lx_fork(void) { return lx_result(fork()); }
 __attribute__((noreturn)) static inline void lx_exit(int code) { _exit(code); }
+static inline long lx_set_name(const char *name) { return lx_result(prctl(PR_SET_NAME, name, 0, 0, 0)); }
 static inline long lx_setsid(void) { return lx_result(setsid()); }
 static inline long lx_kill(int pid, int number) { return lx_result(kill(pid, number)); }
 static inline long lx_pipe2(int fds[2], int flags) { return lx_result(pipe2(fds, flags)); }
