@@ -35,7 +35,7 @@ public func lauterInit(
     var watch = try at(plan.steps.count) { () throws(KernelError) in
       try Watch(starting: plan, from: index, execution)
     }
-    watch.run()
+    return watch.run()
   } catch {
     tell(.failed(step: error.step, errno: error.errno))
     return 1

@@ -54,8 +54,8 @@ struct Watch: ~Copyable {
     }
   }
 
-  /// Until the worker's end or the host's.
-  mutating func run() -> Never {
+  /// Until the worker's end or the host's. Returns init's exit code.
+  mutating func run() -> Int32 {
     letGo()
     var fds: [pollfd] = [
       pollfd(fd: InitDescriptor.control, events: Int16(POLLIN), revents: 0),
@@ -65,15 +65,15 @@ struct Watch: ~Copyable {
     ]
     while true {
       let count = lx_poll(&fds, fds.count, timeout())
-      if count < 0 && count != -Int(EINTR) { end(1) }
+      if count < 0 && count != -Int(EINTR) { return end(1) }
       // The pidfd tells what the socket cannot when a fork of the host's holds the other end.
-      if fds[1].revents != 0 { end(1) }
-      if fds[0].revents != 0 && !obey() { end(1) }
+      if fds[1].revents != 0 { return end(1) }
+      if fds[0].revents != 0 && !obey() { return end(1) }
       if fds[2].revents != 0 {
-        if !hearStart() { end(1) }
+        if !hearStart() { return end(1) }
         if !isStarting { fds[2].fd = -1 }
       }
-      if fds[3].revents != 0 && reap() { end(0) }
+      if fds[3].revents != 0 && reap() { return end(0) }
       enforceLimit()
     }
   }
@@ -171,8 +171,8 @@ struct Watch: ~Copyable {
 
   /// The kernel kills what is left when a namespace's PID 1 ends. Without one, the worker's group is all there is
   /// to aim at.
-  private func end(_ code: Int32) -> Never {
+  private func end(_ code: Int32) -> Int32 {
     if lx_getpid() != 1 { _ = lx_kill(-worker, SIGKILL) }
-    lx_exit(code)
+    return code
   }
 }
