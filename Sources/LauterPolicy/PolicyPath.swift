@@ -46,7 +46,7 @@ package enum PolicyPath {
   package static func isWithin(_ path: String, _ folder: String) -> Bool {
     let path = path.utf8
     let folder = folder.utf8
-    if folder.count == 1 { return true }
+    if folder.elementsEqual("/".utf8) { return path.first == UInt8(ascii: "/") }
     guard path.starts(with: folder) else { return false }
     let rest = path.dropFirst(folder.count)
     return rest.isEmpty || rest.first == UInt8(ascii: "/")

@@ -41,18 +41,6 @@ package func describe(_ step: Step) -> String {
   }
 }
 
-/// A step that failed: "step 12, attach /usr read-only: EPERM (operation not permitted)". `number` counts from 1; one more
-/// than there are steps is the entering of the working directory.
-package func describeFailure(_ number: Int, of plan: Plan, errno: Int32) -> String {
-  if number == plan.steps.count + 1, case .execute(let execution)? = plan.steps.last {
-    return "working directory \(execution.directory): \(errnoText(errno))"
-  }
-  guard plan.steps.indices.contains(number - 1) else {
-    return "step \(number): \(errnoText(errno))"
-  }
-  return "step \(number), \(describe(plan.steps[number - 1])): \(errnoText(errno))"
-}
-
 private func sizeText(_ bytes: UInt64) -> String {
   if bytes == 0 { return "any" }
   if bytes % (1 << 30) == 0 { return "\(bytes >> 30)G" }
