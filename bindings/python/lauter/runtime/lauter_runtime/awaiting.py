@@ -72,6 +72,9 @@ def run(codes, namespace):
     except asyncio.CancelledError as error:
         if not cancelled:
             raise
+        # Before 3.11 the place where it was is only known to the first of a chain.
+        while isinstance(error.__context__, asyncio.CancelledError):
+            error = error.__context__
         raise KeyboardInterrupt().with_traceback(error.__traceback__) from None
 
 

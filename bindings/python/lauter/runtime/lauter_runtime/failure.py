@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exceptions of the user's code as failures: name, message, traceback without our frames, and a note on the policy."""
 
+import builtins
 import sys
 import traceback
 
@@ -10,6 +11,9 @@ from .session import FAILURE, NAME_MAX
 
 NOTE = "application/vnd.lauter.note"
 _TEXT_MAX = 1 << 16
+_CAUSE, _CONTEXT = BaseException.__cause__, BaseException.__context__
+_SUPPRESS = BaseException.__suppress_context__
+_GROUP = getattr(builtins, "BaseExceptionGroup", None)
 _HEADER = "Traceback (most recent call last):\n"
 
 
@@ -28,7 +32,7 @@ def answer(error):
     parts = [("text/plain", _encode(text)), ("text/x-traceback", _encode(trace))]
     if note:
         parts.append((NOTE, _encode(note)))
-    return FAILURE, name[:NAME_MAX], parts
+    return FAILURE, _encode(name)[:NAME_MAX].decode("utf-8", "ignore"), parts
 
 
 def message(error):
@@ -113,9 +117,11 @@ def chain(error):
         if error is None or any(error is each for each in seen):
             continue
         seen.append(error)
-        cause = error.__cause__
-        todo.append(cause if cause is not None or error.__suppress_context__ else error.__context__)
-        todo.extend(getattr(error, "exceptions", None) or ())
+        # By the base class: what a class of the user's makes of these names could raise.
+        cause = _CAUSE.__get__(error)
+        todo.append(cause if cause is not None or _SUPPRESS.__get__(error) else _CONTEXT.__get__(error))
+        if _GROUP is not None and isinstance(error, _GROUP):
+            todo.extend(_GROUP.exceptions.__get__(error))
     return seen
 
 
