@@ -72,8 +72,8 @@ int claunch_idmap_namespace(const char *uid_map, const char *gid_map) {
         struct holder holder = {0};
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
         uint64_t signals = raw_block_signals();
-        /* Exit signal 0, and it never execs: the host's waitpid(-1) does not see it. The descriptor table is shared
-         * only because a copy would cost. */
+        /* Exit signal 0, and it never execs: the host's waitpid(-1) does not see it. The descriptor table
+         * is shared only because a copy would cost. */
         int pid = clone(hold, stack + STACK, CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_NEWUSER, &holder, &pidfd);
         int result = pid < 0 ? -errno : claunch_write_maps(pid, uid_map, gid_map, 0, &stage);
         if (result == 0) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* System calls without libc: the processes made here share the host's memory, hence its thread's `errno` too. */
+/* System calls without libc: the processes made here share the host's memory, hence its thread's `errno`
+ * too. */
 #ifndef CLAUNCH_RAW_H
 #define CLAUNCH_RAW_H
 
@@ -64,8 +65,9 @@ static inline long raw(long number, long a, long b, long c, long d, long e, long
 
 static inline void raw_close(int fd) { raw(SYS_close, fd, 0, 0, 0, 0, 0); }
 
-/* The kernel's set has 64 signals; libc's sigfillset() leaves out the two that libc keeps for itself, whose handlers
- * (thread cancellation, setuid of all threads) must not run in a process that only looks like the thread either. */
+/* The kernel's set has 64 signals; libc's sigfillset() leaves out the two that libc keeps for itself,
+ * whose handlers (thread cancellation, setuid of all threads) must not run in a process that only looks
+ * like the thread either. */
 static inline uint64_t raw_block_signals(void) {
         uint64_t all = ~(uint64_t)0, old = 0;
         raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, sizeof all, 0, 0);
@@ -76,7 +78,8 @@ static inline void raw_restore_signals(uint64_t old) {
         raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof old, 0, 0);
 }
 
-/* Not FUTEX_PRIVATE: the kernel's own wake of CLONE_CHILD_CLEARTID is a shared one, and would miss a private waiter. */
+/* Not FUTEX_PRIVATE: the kernel's own wake of CLONE_CHILD_CLEARTID is a shared one, and would miss a
+ * private waiter. */
 static inline void raw_futex_wait_while(const uint32_t *word, uint32_t value) {
         while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
                 raw(SYS_futex, (long)word, FUTEX_WAIT, value, 0, 0, 0);
@@ -96,7 +99,8 @@ static inline void raw_reap(int pidfd) {
 /* Write `text` to /proc/`pid`/`name`; 0 or -errno. One write: the kernel takes a map only whole. */
 int claunch_write_proc(int pid, const char *name, const char *text) __attribute__((visibility("hidden")));
 
-/* `setgroups`, `uid_map` and `gid_map` of a child in a new user namespace; 0, or -errno and the claunch_stage. */
+/* `setgroups`, `uid_map` and `gid_map` of a child in a new user namespace; 0, or -errno and the
+ * claunch_stage. */
 int claunch_write_maps(int pid, const char *uid_map, const char *gid_map, int deny_setgroups, int *stage)
         __attribute__((visibility("hidden")));
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The orphaning double clone.
  *
- * The calling thread clones the middle and sleeps (CLONE_VFORK); the middle clones init, writes its id maps, lets it go
- * on, waits until it has exec'd, and exits. Both share the host's memory, so nothing is copied however large the host
- * is; the middle shares its descriptors too, so that init's pidfd arrives in the host's table; init has a copy, which it
- * rearranges. Between the clones and the exec only system calls run, never libc, and no signal is deliverable.
+ * The calling thread clones the middle and sleeps (CLONE_VFORK); the middle clones init, writes its id maps,
+ * lets it go on, waits until it has exec'd, and exits. Both share the host's memory, so nothing is copied
+ * however large the host is; the middle shares its descriptors too, so that init's pidfd arrives in the
+ * host's table; init has a copy, which it rearranges. Between the clones and the exec only system calls run,
+ * never libc, and no signal is deliverable.
  *
- * Why a middle: an exec resets a child's exit signal to SIGCHLD, so a direct child would show up in the host's
- * waitpid(-1) and SIGCHLD handler. The middle never execs, has exit signal 0, and is seen by nobody.
- * Why no id is changed here: setresuid() in a process that shares the host's memory makes the *host* non-dumpable. */
+ * Why a middle: an exec resets a child's exit signal to SIGCHLD, so a direct child would show up in the
+ * host's waitpid(-1) and SIGCHLD handler. The middle never execs, has exit signal 0, and is seen by
+ * nobody. Why no id is changed here: setresuid() in a process that shares the host's memory makes the
+ * *host* non-dumpable. */
 #include "raw.h"
 
 #include "claunch.h"
@@ -128,8 +130,8 @@ static int be_the_middle(void *argument) {
         int flags = CLONE_VM | CLONE_PIDFD | CLONE_CHILD_CLEARTID | SIGCHLD | (int)request->namespaces;
         int pidfd = -1;
         launch->running = 1;
-        /* libc's clone() is a bare system call with a stack switch. It sets errno if it fails: that of the calling
-         * thread, which sleeps. */
+        /* libc's clone() is a bare system call with a stack switch. It sets errno if it fails: that of the
+         * calling thread, which sleeps. */
         int pid = clone(become_init, launch->init_stack, flags, launch, &pidfd, NULL, &launch->running);
         if (pid < 0) {
                 launch->running = 0;

@@ -189,6 +189,26 @@ packet run_to_end(const plan *p, const options *o, const char **text) {
         return last;
 }
 
+static packet first_word(const plan *p, const options *o) {
+        worker w;
+        packet first = {0};
+        int error = start(&w, p, o);
+        expect(error == 0, "no launch: stage %d, %s", w.result.stage, strerror(-error));
+        if (error)
+                return first;
+        first = hear(&w);
+        expect(ended(&w, 5000) || first.kind == STARTED, "init does not end");
+        forget(&w);
+        return first;
+}
+
+void expect_failure(const plan *p, uint32_t number, int error) {
+        packet first = first_word(p, NULL);
+        expect(first.kind == FAILED && first.step == number && first.error == error,
+               "wanted step %u %s; got kind %d step %u %s", number, strerror(error), first.kind, first.step,
+               strerror(first.error));
+}
+
 int count_descriptors(void) {
         int count = -1; /* the folder's own */
         DIR *folder = opendir("/proc/self/fd");

@@ -58,6 +58,9 @@ void forget(worker *w);
 /* Start, hear `started` and `exited`, forget; returns the exit, and what was written in *text. */
 packet run_to_end(const plan *p, const options *o, const char **text);
 
+/* Start a plan that fails at step `number` with `error`; nothing else will do. */
+void expect_failure(const plan *p, uint32_t number, int error);
+
 /* Open descriptors of this process; processes whose arguments contain `token`. */
 int count_descriptors(void);
 int count_processes(const char *token);

@@ -349,8 +349,8 @@ static void orphans_die(void) {
         expect_equal(count_processes(token), 0);
 }
 
-/* A process tree of its own and nothing more: what an unconfined worker has. Only an ordinary user's needs a user
- * namespace, to make the others. */
+/* A process tree of its own and nothing more: what an unconfined worker has. Only an ordinary user's needs
+ * a user namespace, to make the others. */
 static void unconfined(void) {
         plan p;
         const char *text;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting lauter-init from inside somebody else's process: no thread, no handler, no SIGCHLD, no child that the
- * host's waitpid(-1) could find, no page table copied, whatever the host's other threads do meanwhile.
+/* Starting lauter-init from inside somebody else's process: no thread, no handler, no SIGCHLD, no child that
+ * the host's waitpid(-1) could find, no page table copied, whatever the host's other threads do meanwhile.
  *
- * Init is made by a short-lived *middle* and outlives it, so it is an orphan: the kernel gives it to the machine's
- * PID 1 (or the nearest subreaper), and the host hears of it through its pidfd and its control socket alone.
+ * Init is made by a short-lived *middle* and outlives it, so it is an orphan: the kernel gives it to the
+ * machine's PID 1 (or the nearest subreaper), and the host hears of it through its pidfd and its control
+ * socket alone.
  *
- * Where the host is itself PID 1 of its namespace, or a subreaper, init comes back to the host as a child like every
- * orphan does: its end raises SIGCHLD there, and it stays a zombie until it is waited for. claunch_reap() does that, and
- * is harmless elsewhere: call it once init's pidfd polls readable. */
+ * Where the host is itself PID 1 of its namespace, or a subreaper, init comes back to the host as a child
+ * like every orphan does: its end raises SIGCHLD there, and it stays a zombie until it is waited for.
+ * claunch_reap() does that, and is harmless elsewhere: call it once init's pidfd polls readable. */
 #ifndef CLAUNCH_H
 #define CLAUNCH_H
 
@@ -54,11 +55,13 @@ typedef struct claunch_result {
 /* Start init. Returns once it has exec'd: 0, or -errno with `result->stage` set and nothing left behind. */
 int claunch_spawn(const claunch_request *request, claunch_result *result);
 
-/* Reap init if it came back to the host as a child (see above). 1: reaped; 0: not dead yet; -ECHILD: not the host's. */
+/* Reap init if it came back to the host as a child (see above). 1: reaped; 0: not dead yet; -ECHILD: not
+ * the host's. */
 int claunch_reap(int pidfd);
 
-/* A descriptor to execute init from: a sealed memfd of the image that this library carries, or, where there is none or
- * memfds may not be executed, the installed copy `lauter/lauter-init` beside this shared object. -errno on failure. */
+/* A descriptor to execute init from: a sealed memfd of the image that this library carries, or, where
+ * there is none or memfds may not be executed, the installed copy `lauter/lauter-init` beside this shared
+ * object. -errno on failure. */
 int claunch_init_open(void);
 
 /* A descriptor of a fresh user namespace with these maps, for MOUNT_ATTR_IDMAP; -errno on failure. */
