@@ -127,7 +127,7 @@ struct CellOutputs {
         of: &outputs)
     }
     if lostDisplays > 0 {
-      let text = "\n[lauter: \(lostDisplays) displays were not kept; --max-display]\n"
+      let text = "\n[lauter: \(countText(lostDisplays, "display")) not kept; --max-display]\n"
       append(text, to: .stderr, of: &outputs)
     }
     return outputs

@@ -33,7 +33,8 @@ struct Lauter: ParsableCommand {
       Glibc.exit(Failure.own)
     } catch {
       if exitCode(for: error) == .success { exit(withError: error) }
-      complain("lauter: \(message(for: error))\n")
+      let message = message(for: error)
+      complain("lauter: \(message.prefix(1).lowercased())\(message.dropFirst())\n")
       Glibc.exit(Failure.own)
     }
   }

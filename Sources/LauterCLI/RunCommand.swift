@@ -15,9 +15,9 @@ struct RunCommand: ParsableCommand {
       SIGTERM, SIGHUP and SIGQUIT are passed on to it. The current directory is kept if the policy shows it; \
       otherwise the program begins in its home.
 
-      Example: let a script read data and write out, with 1 GiB and ten minutes.
+      Example: let a program read data and write out, in at most ten minutes.
 
-        lauter run --read data --write out --limit memory=1G --limit wall=10m -- ./script.sh
+        lauter run --read data --write out --limit wall=10m -- sort data/log
       """)
 
   @OptionGroup(title: "Policy") var policy: PolicyOptions

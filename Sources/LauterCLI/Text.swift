@@ -89,6 +89,11 @@ func sizeText(_ bytes: UInt64) -> String {
   return "\(decimal(value, places: 1)) \(units[unit])"
 }
 
+/// "1 cell", "2 cells".
+func countText(_ count: Int, _ noun: String) -> String {
+  "\(count) \(noun)\(count == 1 ? "" : "s")"
+}
+
 /// "0.42 s", "12.3 s", "2 m 05 s".
 func timeText(seconds: Double) -> String {
   if seconds < 9.995 { return "\(decimal(seconds, places: 2)) s" }

@@ -144,7 +144,7 @@ class Outputs(NotebookTest):
     def test_displays_are_bounded_with_a_sentence(self):
         [shown] = self.outputs("display('x' * 30_000)\ndisplay('small')", arguments=["--max-display", "10K"])
         self.assertEqual(shown[0], ("display_data", {"text/plain": "'small'"}))
-        self.assertIn("1 displays were not kept", shown[1][1])
+        self.assertIn("1 display not kept", shown[1][1])
 
     def test_lines_of_foreign_text_do_not_reach_the_terminal_raw(self):
         self.outputs("# \x1b]0;title\x07\nraise ValueError('\\x1b[2J')", status=1)
@@ -253,13 +253,13 @@ class Contained(NotebookTest):
 
 class Signals(NotebookTest):
     def start(self, *cells):
+        """Begin to run cells, and return when the first is done. The second opens a pipe once it runs."""
         path = self.write("book.ipynb", notebook(*cells))
         process = subprocess.Popen(
             [LAUTER, "notebook", path, "--write", "."], cwd=self.folder,
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         self.assertRegex(process.stderr.readline(), r"^\[1/")
-        # The second cell makes this pipe and opens it when it runs.
         return process
 
     def test_ctrl_c_interrupts_the_cell_and_keeps_what_there_is(self):
@@ -275,6 +275,24 @@ class Signals(NotebookTest):
         cells = json.loads((self.folder / "book.executed.ipynb").read_text())["cells"]
         self.assertEqual(joined(cells[1]["outputs"][-1])[1], "KeyboardInterrupt")
         self.assertEqual(cells[2]["outputs"], [])
+
+    def test_a_second_ctrl_c_ends_a_cell_that_heeds_none(self):
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        stubborn = (
+            "while True:\n    try:\n        open('fifo', 'w').close()\n        while True: pass\n"
+            "    except KeyboardInterrupt: pass"
+        )
+        process = self.start("1", stubborn, "3")
+        open(fifo).close()
+        process.send_signal(signal.SIGINT)
+        # It has caught the first one when it opens the pipe again.
+        open(fifo).close()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 130, said)
+        cells = json.loads((self.folder / "book.executed.ipynb").read_text())["cells"]
+        self.assertEqual(joined(cells[1]["outputs"][-1])[1], "WorkerDied")
 
     def test_termination_kills_the_worker_and_keeps_what_there_is(self):
         fifo = self.folder / "fifo"

@@ -136,7 +136,7 @@ struct CellOutputsTests {
     #expect(
       outputs.written() == [
         display("small"),
-        stream("stderr", "\n", "[lauter: 2 displays were not kept; --max-display]\n"),
+        stream("stderr", "\n", "[lauter: 2 displays not kept; --max-display]\n"),
       ])
   }
 }
