@@ -45,8 +45,11 @@ let package = Package(
       ["LauterLinux", "LauterPlan", "LauterPolicy", "CLinux", "CLaunch", "CSandbox"]),
     core(
       "LauterHost",
-      ["LauterLinux", "LauterPlan", "LauterPolicy", "LauterSandbox", "LauterWire", "CLinux", "CLaunch"]),
-    core("LauterABI", ["CLauter", "LauterHost", "LauterPolicy", "LauterSandbox", "CLinux"]),
+      [
+        "LauterLinux", "LauterPlan", "LauterPolicy", "LauterSandbox", "LauterWire", "CLauter", "CLinux",
+        "CLaunch",
+      ]),
+    core("LauterABI", ["CLauter", "LauterHost", "LauterPolicy", "LauterWire", "CLinux"]),
 
     .executableTarget(
       name: "LauterCLI",

@@ -15,7 +15,7 @@ final class Call {
   var abandoned = false
   /// Somebody sleeps in `lauter_call_wait` for it.
   var isAwaited = false
-  /// Its `done` event, kept for who awaits it.
+  /// Its `done` event, until somebody takes it: from here, or from the queue if it is there too.
   var done: Event?
 
   init(

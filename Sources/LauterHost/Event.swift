@@ -32,6 +32,24 @@ package final class Event {
     self.worker = worker.id
     self.workerCookie = worker.cookie
   }
+
+  /// The same event as an object of its own, for one that is taken out of the queue from its middle.
+  init(copying other: Event) {
+    kind = other.kind
+    worker = other.worker
+    workerCookie = other.workerCookie
+    call = other.call
+    callCookie = other.callCookie
+    parent = other.parent
+    status = other.status
+    stream = other.stream
+    dropped = other.dropped
+    message = other.message
+    bytes = other.bytes
+    runtime = other.runtime
+    error = other.error
+    report = other.report
+  }
 }
 
 /// Events in the order in which they happened. Those that were withdrawn stay as void entries until there are too many.

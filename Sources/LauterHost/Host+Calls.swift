@@ -84,9 +84,10 @@ extension Host {
   package func abandonCall(_ id: UInt64) throws(HostError) {
     try checkFork()
     try locked { () throws(HostError) in
-      guard let call = try hostCall(id) else { return }
+      guard let call = try hostCall(id), call.done == nil else { return }
       call.abandoned = true
       call.deadline = nil
+      wakeWaiters(of: call.worker)
       queue.void { $0.call == id && $0.kind == LAUTER_EVENT_OUTPUT && forget($0) }
     }
   }

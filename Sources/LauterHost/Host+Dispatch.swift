@@ -215,14 +215,11 @@ extension Host {
     call.worker.remove(call)
     if call.abandoned {
       calls[call.id] = nil
-    } else if call.isAwaited {
-      // Stays in `calls` until the waiting thread takes it.
-      call.done = event
-      wakeWaiters(of: call.worker)
-    } else {
-      calls[call.id] = nil
-      push(event, of: call.worker)
+      return
     }
+    // Stays in `calls` until it is taken: by who awaits it, or out of the queue.
+    call.done = event
+    if call.isAwaited { wakeWaiters(of: call.worker) } else { push(event, of: call.worker) }
   }
 
   // MARK: Streams
@@ -255,6 +252,8 @@ extension Host {
   }
 
   private func keep(_ bytes: UnsafeRawBufferPointer, _ worker: Worker, _ watched: Watched) {
+    // Only the program writes there: it runs, though init's word of it is still on its way.
+    if worker.lifecycle.phase == .launching { perform(worker.lifecycle.notice(.started), worker) }
     let stream = watched == .stdout ? LAUTER_STREAM_STDOUT : LAUTER_STREAM_STDERR
     if watched == .stderr {
       worker.stderrTail.append(contentsOf: bytes.suffix(Bounds.stderrTail))

@@ -63,7 +63,13 @@ extension Host {
     do throws(KernelError) {
       return try spawn(id, preparation, policy, launch, cookie)
     } catch {
-      throw HostError(error, doing: "starting a worker")
+      var failure = HostError(error, doing: "starting a worker")
+      if error.errno == EACCES, lx_is_dumpable() == 0 {
+        // Its files in /proc belong to root then, the id maps among them.
+        failure.message +=
+          "; this process changed its user id and is not dumpable: let it call prctl(PR_SET_DUMPABLE, 1) first"
+      }
+      throw failure
     }
   }
 

@@ -53,6 +53,7 @@ extension Host {
     return try locked { () throws(HostError) in
       guard workers[id] === worker, let event = worker.ending else { throw .staleWorker(id) }
       queue.void { $0.worker == id }
+      calls = calls.filter { $0.value.worker !== worker }
       workers[id] = nil
       return event
     }
@@ -68,11 +69,19 @@ extension Host {
 
   package func waitCall(_ id: UInt64, milliseconds: Int64) throws(HostError) -> Event {
     try checkFork()
-    let call = try locked { () throws(HostError) in
+    let (call, ended) = try locked { () throws(HostError) -> (Call, Event?) in
       guard let call = calls[id], !call.abandoned, !call.isAwaited else { throw .staleCall(id) }
+      if let queued = call.done {
+        // It ended before anybody waited for it: out of the middle of the queue.
+        let event = Event(copying: queued)
+        settle(queued)
+        queue.void(queued)
+        return (call, event)
+      }
       call.isAwaited = true
-      return call
+      return (call, nil)
     }
+    if let ended { return ended }
     defer { locked { endAwait(call) } }
     try sleep(for: call.worker, milliseconds) { () throws(HostError) in
       if call.done != nil { return true }
@@ -85,8 +94,7 @@ extension Host {
       return false
     }
     return try locked { () throws(HostError) in
-      guard let event = call.done else { throw .staleCall(id) }
-      call.done = nil
+      guard let event = call.done, calls[id] === call else { throw .staleCall(id) }
       calls[id] = nil
       return event
     }
@@ -95,9 +103,7 @@ extension Host {
   /// Nobody awaits this call any more. If it ended meanwhile, its event goes the ordinary way.
   private func endAwait(_ call: Call) {
     call.isAwaited = false
-    guard let event = call.done else { return }
-    call.done = nil
-    calls[call.id] = nil
+    guard let event = call.done, calls[call.id] === call else { return }
     push(event, of: call.worker)
   }
 

@@ -179,6 +179,7 @@ package final class Host: @unchecked Sendable {
 
   /// Bytes that `event` no longer takes up, now that it was taken.
   func settle(_ event: Event) {
+    if event.kind == LAUTER_EVENT_DONE { calls[event.call] = nil }
     guard let worker = workers[event.worker] else { return }
     switch event.kind {
     case LAUTER_EVENT_STREAM:

@@ -4,7 +4,7 @@
   package import CLauter
 #endif
 #if canImport(LauterLinux)
-  import LauterLinux
+  package import LauterLinux
 #endif
 
 /// What the host's side of the library reports: the header's codes, with everything that a person needs.

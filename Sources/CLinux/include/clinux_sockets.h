@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
@@ -99,6 +100,8 @@ static inline void *lx_map_shared(int fd, size_t size) {
         return memory == MAP_FAILED ? NULL : memory;
 }
 static inline void lx_unmap(void *memory, size_t size) { (void)munmap(memory, size); }
+
+static inline int lx_is_dumpable(void) { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) > 0; }
 
 /* A word that reads 1 here and 0 in every forked child. */
 static inline volatile uint32_t *lx_fork_mark(void) {

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CLauter
+import LauterPlan
+import LauterWire
+import Testing
+
+@testable import LauterHost
+
+private let second: UInt64 = 1_000_000_000
+
+@Suite struct LifecycleTests {
+  private func worker(session: Bool = true) -> Lifecycle {
+    Lifecycle(hasSession: session, now: 0, readyMilliseconds: 30_000)
+  }
+
+  private func ready() -> Lifecycle {
+    var life = worker()
+    _ = life.notice(.started)
+    _ = life.ready()
+    return life
+  }
+
+  private func exit(code: Int32 = -1, signal: Int32 = 0, wall: Bool = false) -> Control.Notice {
+    var exit = Control.Exit()
+    exit.code = code
+    exit.signal = signal
+    exit.wallLimit = wall
+    return .exited(exit)
+  }
+
+  private func reason(_ life: Lifecycle) -> (reason: Int, why: String) {
+    life.reason(wallMilliseconds: 1500, launchFailure: "step 3")
+  }
+
+  @Test func `a program is ready as soon as it runs`() {
+    var life = worker(session: false)
+    #expect(life.phase == .launching)
+    #expect(life.notice(.started) == [.tellStarted, .tellReady])
+    #expect(life.phase == .ready)
+    #expect(life.deadline == nil)
+  }
+
+  @Test func `a runtime is ready when it says so, and once`() {
+    var life = worker()
+    #expect(life.notice(.started) == [.tellStarted])
+    #expect(life.phase == .running)
+    #expect(life.ready() == [.tellReady])
+    #expect(life.ready() == [])
+    #expect(life.notice(.started) == [])
+  }
+
+  @Test func `a runtime that is quicker than init's word is not told twice`() {
+    var life = worker()
+    #expect(life.ready() == [.tellStarted, .tellReady])
+    #expect(life.notice(.started) == [])
+  }
+
+  @Test func `who is not ready in time is killed, with that reason`() {
+    var life = worker()
+    _ = life.notice(.started)
+    #expect(life.deadline == 30 * second)
+    #expect(life.timer(now: 30 * second - 1) == [])
+    #expect(life.timer(now: 30 * second) == [.kill])
+    life.gone()
+    #expect(reason(life).reason == LAUTER_REASON_DEADLINE)
+    #expect(reason(life).why == "it was not ready within 30 s")
+  }
+
+  @Test func `stopping climbs the ladder and says which rung held`() {
+    var life = ready()
+    #expect(life.stop(now: 0, askNanoseconds: second, termNanoseconds: second) == [.ask])
+    var asked = life
+    _ = asked.notice(exit(code: 0))
+    asked.gone()
+    #expect(asked.rung == LAUTER_RUNG_ASKED)
+    #expect(reason(asked).reason == LAUTER_REASON_STOPPED)
+    #expect(life.timer(now: second) == [.terminate])
+    #expect(life.rung == LAUTER_RUNG_TERM)
+    #expect(life.timer(now: 2 * second) == [.kill])
+    #expect(life.rung == LAUTER_RUNG_KILL)
+    #expect(life.deadline == nil)
+  }
+
+  @Test func `of two stops the earlier rungs hold`() {
+    var life = ready()
+    #expect(life.stop(now: 0, askNanoseconds: 10 * second, termNanoseconds: 10 * second) == [.ask])
+    #expect(life.stop(now: second, askNanoseconds: 0, termNanoseconds: second) == [.terminate])
+    #expect(life.deadline == 2 * second)
+    #expect(life.stop(now: second, askNanoseconds: 60 * second, termNanoseconds: second) == [])
+    #expect(life.deadline == 2 * second)
+  }
+
+  @Test func `a program cannot be asked, it gets SIGTERM at once`() {
+    var life = worker(session: false)
+    _ = life.notice(.started)
+    #expect(life.stop(now: 0, askNanoseconds: second, termNanoseconds: second) == [.terminate])
+  }
+
+  @Test func `reasons`() {
+    func ended(_ notices: [Control.Notice], _ also: (inout Lifecycle) -> Void = { _ in }) -> Int {
+      var life = ready()
+      also(&life)
+      for notice in notices { _ = life.notice(notice) }
+      life.gone()
+      return reason(life).reason
+    }
+    #expect(ended([exit(code: 3)]) == LAUTER_REASON_EXITED)
+    #expect(ended([exit(signal: 11)]) == LAUTER_REASON_SIGNALED)
+    #expect(ended([exit(signal: 9, wall: true)]) == LAUTER_REASON_WALL)
+    #expect(ended([]) == LAUTER_REASON_LOST)
+    #expect(ended([]) { _ = $0.end(.killed) } == LAUTER_REASON_KILLED)
+    #expect(ended([exit(signal: 9)]) { _ = $0.end(.killed) } == LAUTER_REASON_KILLED)
+    // It had ended before the kill came.
+    #expect(ended([exit(code: 0)]) { _ = $0.end(.killed) } == LAUTER_REASON_EXITED)
+    #expect(ended([]) { _ = $0.end(.breach(.notAGreeting)) } == LAUTER_REASON_PROTOCOL)
+    #expect(ended([exit(signal: 9)]) { _ = $0.end(.overdue) } == LAUTER_REASON_DEADLINE)
+    #expect(ended([.failed(step: 3, errno: 13)]) == LAUTER_REASON_LAUNCH)
+  }
+
+  @Test func `the first cause stays`() {
+    var life = ready()
+    #expect(life.end(.breach(.greetedTwice)) == [.kill])
+    #expect(life.end(.killed) == [.kill])
+    life.gone()
+    #expect(reason(life).reason == LAUTER_REASON_PROTOCOL)
+    #expect(life.end(.killed) == [])
+  }
+
+  @Test func `a worker that closes its session and goes on is killed`() {
+    var life = ready()
+    life.sessionClosed(now: 0)
+    #expect(life.deadline == Lifecycle.closedGrace)
+    #expect(life.timer(now: Lifecycle.closedGrace) == [.kill])
+    life.gone()
+    #expect(reason(life).reason == LAUTER_REASON_PROTOCOL)
+  }
+}
+
+@Suite struct TimersTests {
+  @Test func `timers come out in their order`() {
+    var timers = Timers()
+    var generator = SystemRandomNumberGenerator()
+    let times = (0..<500).map { _ in UInt64.random(in: 0..<1000, using: &generator) }
+    for (index, time) in times.enumerated() { timers.add(time, UInt64(index)) }
+    #expect(timers.earliest == times.min())
+    var seen: [UInt64] = []
+    for now: UInt64 in [100, 500, 1000] {
+      while let worker = timers.popDue(now: now) {
+        #expect(times[Int(worker)] <= now)
+        seen.append(times[Int(worker)])
+      }
+      #expect(timers.earliest ?? .max > now)
+    }
+    #expect(seen == times.sorted())
+  }
+}
+
+@Suite struct TextTests {
+  @Test func `durations are said as people say them`() {
+    #expect(durationText(milliseconds: 5) == "5 ms")
+    #expect(durationText(milliseconds: 1500) == "1.5 s")
+    #expect(durationText(milliseconds: 10_000) == "10 s")
+    #expect(durationText(milliseconds: 600_000) == "10 min")
+  }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import LauterPlan
+
+private let everyStep: [Step] = {
+  var execution = Execution()
+  execution.candidates = ["/usr/bin/env", "/bin/env"]
+  execution.arguments = ["env", ""]
+  execution.environment = ["LANG=C.UTF-8", "ÄPFEL=ß"]
+  execution.directory = "/home/worker"
+  execution.hasSession = true
+  execution.ignoresInterrupt = true
+  execution.wallMilliseconds = .max
+  return [
+    .privateMounts,
+    .openTree(slot: 3, path: "/usr", device: 1 << 40, inode: .max),
+    .adoptTree(slot: 65535, descriptor: 9, path: "/data"),
+    .identity(uid: 1000, gid: .max, dropGroups: true),
+    .hostname("worker"), .loopback, .newRoot(size: 1 << 20),
+    .directory(path: "/a/b", mode: 0o1777),
+    .file(path: "/etc/passwd", mode: 0o644, contents: [0, 255, 10]),
+    .symlink(path: "/bin", target: "usr/bin"),
+    .tmpfs(path: "/tmp", size: 0, mode: 0o700),
+    .attach(slot: 3, path: "/usr", access: [.write, .devices], isDirectory: true),
+    .mask(path: "/a/.env", isDirectory: false),
+    .proc(path: "/proc", options: "masked"), .devpts(path: "/dev/pts"),
+    .enterRoot, .readOnlyRoot, .readOnly(path: "/dev"), .dropPrivilege(lastCapability: 40),
+    .limit(resource: 2, soft: 0, hard: .max),
+    .landlock(
+      filesystem: 0x1fff, network: 3, scope: 3, rules: [LandlockRule(path: "/usr", access: 13)]),
+    .seccomp(program: Array(0..<64)), .execute(execution),
+  ]
+}()
+
+@Suite struct PlanTests {
+  @Test func `a plan of every kind of step survives the way to init`() throws {
+    let plan = Plan(everyStep)
+    #expect(try Plan(decoding: plan.encoded()) == plan)
+  }
+
+  @Test func `an empty plan survives the way to init`() throws {
+    #expect(try Plan(decoding: Plan().encoded()) == Plan())
+  }
+
+  @Test func `a plan that was cut short anywhere is refused`() throws {
+    let bytes = Plan(everyStep).encoded()
+    _ = try Plan(decoding: bytes)
+    for count in 0..<bytes.count {
+      #expect(throws: PlanError.self) { try Plan(decoding: Array(bytes[..<count])) }
+    }
+  }
+
+  @Test func `bytes after the end of a plan are refused`() {
+    #expect(throws: PlanError.self) { try Plan(decoding: Plan(everyStep).encoded() + [0]) }
+  }
+
+  @Test func `a plan of another version is refused`() {
+    var bytes = Plan(everyStep).encoded()
+    bytes[3] ^= 1
+    #expect(throws: PlanError(offset: 0)) { try Plan(decoding: bytes) }
+  }
+
+  @Test func `an unknown step is refused where it stands`() {
+    var bytes = Plan([.privateMounts]).encoded()
+    bytes[8] = 200
+    #expect(throws: PlanError(offset: 8)) { try Plan(decoding: bytes) }
+  }
+}
+
+@Suite struct ControlTests {
+  @Test func `notices and orders survive the socket`() {
+    var exit = Control.Exit()
+    exit.code = 255
+    exit.dumpedCore = true
+    exit.userMicroseconds = 1 << 40
+    exit.systemMicroseconds = 7
+    exit.peakKiB = 1 << 33
+    for notice in [.started, .failed(step: 12, errno: 13), .exited(exit)] as [Control.Notice] {
+      #expect(Control.Notice(decoding: notice.encoded()) == notice)
+    }
+    let order = Control.Order.signal(15, group: true)
+    #expect(Control.Order(decoding: order.encoded()) == order)
+  }
+
+  @Test func `what no init sends is not a notice`() {
+    #expect(Control.Notice(decoding: []) == nil)
+    #expect(Control.Notice(decoding: [UInt8](repeating: 0, count: Control.size)) == nil)
+    #expect(Control.Notice(decoding: Control.Notice.started.encoded() + [0]) == nil)
+    var exit = Control.Exit()
+    exit.signal = 65
+    #expect(Control.Notice(decoding: Control.Notice.exited(exit).encoded()) == nil)
+    exit.signal = 9
+    exit.code = 256
+    #expect(Control.Notice(decoding: Control.Notice.exited(exit).encoded()) == nil)
+  }
+}
