@@ -2,6 +2,7 @@
 """Fixtures of the integration tests; see support.py and ffi.py."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -35,6 +36,19 @@ def bench():
     bench = support.Workbench()
     yield bench
     bench.close()
+
+
+@pytest.fixture(autouse=True)
+def not_for_ever():
+    """A test that hangs fails by an alarm: the library returns INTERRUPTED, and the handler raises."""
+
+    def ring(*_):
+        raise TimeoutError("the test took more than two minutes")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
 
 
 @pytest.fixture(autouse=True)
