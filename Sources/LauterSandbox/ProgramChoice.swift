@@ -156,6 +156,7 @@ struct ProgramChoice {
     do throws(PolicyError) {
       if let why = try policy.check("read", path) { return why }
     } catch {}
-    return "not among what the policy shows; allow it with --read \(path)"
+    // Allowed, and not there: in /tmp, say, which the machine has as well.
+    return "the worker has a folder of its own there; bring the machine's in with --read \(path)"
   }
 }

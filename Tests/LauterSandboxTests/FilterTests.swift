@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CSandbox
+import Glibc
+import Testing
+
+@testable import LauterSandbox
+
+@Suite struct FilterTests {
+  /// A whole filter, asked by the names of calls.
+  struct Filter {
+    let evaluator: FilterEvaluator
+    let architecture = csandbox_native_architecture()
+
+    init(internet: Bool = true, pass: UInt64? = nil) throws {
+      evaluator = try FilterEvaluator(
+        SeccompPrologue.instructions(pass: pass)
+          + (try SeccompFilter.compile(FilterWish(internet: internet))))
+    }
+
+    func decide(_ name: String, _ arguments: UInt64...) throws -> FilterEvaluator.Action {
+      let number = csandbox_call_number(name)
+      try #require(number >= 0, "\(name) is no call here")
+      return try evaluator.decide(number, architecture: architecture, arguments)
+    }
+  }
+
+  @Test func `what is listed is allowed, what is refused is refused, the rest does not exist`()
+    throws
+  {
+    let filter = try Filter()
+    var counted = (allowed: 0, refused: 0)
+    for group in SystemCalls.allowed {
+      for name in group.names where csandbox_call_number(name) >= 0 {
+        #expect(try filter.decide(name) == .allow, "\(name)")
+        counted.allowed += 1
+      }
+    }
+    for name in SystemCalls.refused where csandbox_call_number(name) >= 0 {
+      #expect(try filter.decide(name) == .errno(EPERM), "\(name)")
+      counted.refused += 1
+    }
+    #expect(counted.allowed > 200 && counted.refused > 50)
+    for number in [500, 999, 100_000, -1] {
+      #expect(
+        try filter.evaluator.decide(number, architecture: filter.architecture) == .errno(ENOSYS))
+    }
+    #expect(try filter.decide("clone3") == .errno(ENOSYS))
+    #expect(try filter.decide("io_setup") == .errno(ENOSYS))
+  }
+
+  @Test func `no call is in both lists, and none twice`() {
+    let names = SystemCalls.allowed.flatMap(\.names) + SystemCalls.refused
+    #expect(Set(names).count == names.count)
+    #expect(Set(names).isDisjoint(with: ["socket", "socketpair", "personality", "clone3"]))
+  }
+
+  @Test func `another architecture's entry leads nowhere`() throws {
+    let filter = try Filter()
+    let read = csandbox_call_number("read")
+    #expect(try filter.evaluator.decide(read, architecture: filter.architecture) == .allow)
+    // i386, and on x86_64 the calls of x32, which come with the same architecture and bit 30 of the number.
+    #expect(try filter.evaluator.decide(read, architecture: 0x4000_0003) == .errno(ENOSYS))
+    #expect(try filter.evaluator.decide(3, architecture: 0x4000_0003) == .errno(ENOSYS))
+    if filter.architecture == 0xC000_003E {
+      let number = Int(read) | 0x4000_0000
+      #expect(
+        try filter.evaluator.decide(number, architecture: filter.architecture) == .errno(ENOSYS))
+    }
+  }
+
+  @Test func `processes and threads are made, namespaces are not`() throws {
+    let filter = try Filter()
+    let thread: UInt64 = 0x3D0F00
+    #expect(try filter.decide("clone", UInt64(SIGCHLD)) == .allow)
+    #expect(try filter.decide("clone", thread) == .allow)
+    for namespace: UInt64 in [
+      0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000,
+    ] {
+      #expect(try filter.decide("clone", namespace | UInt64(SIGCHLD)) == .errno(EPERM))
+      #expect(try filter.decide("clone", namespace | thread | 1 << 40) == .errno(EPERM))
+    }
+  }
+
+  @Test func `nothing is typed into a terminal, whatever stands in the upper half`() throws {
+    let filter = try Filter()
+    for request: UInt64 in [0x5401, 0x5413, 0x541B, 0x5421, 0x8912] {
+      #expect(try filter.decide("ioctl", 0, request) == .allow)
+    }
+    for request: UInt64 in [0x5412, 0x541C] {
+      for upper: UInt64 in [0, 1, 0xFFFF_FFFF] {
+        #expect(try filter.decide("ioctl", 0, request | upper << 32) == .errno(EPERM))
+      }
+    }
+  }
+
+  @Test func `sockets are of the families and transports that are meant`() throws {
+    let open = try Filter(internet: true)
+    let closed = try Filter(internet: false)
+    for filter in [open, closed] {
+      #expect(try filter.decide("socket", UInt64(AF_UNIX), 1, 0) == .allow)
+      #expect(try filter.decide("socketpair", UInt64(AF_UNIX), 1, 0) == .allow)
+      #expect(try filter.decide("socket", UInt64(AF_NETLINK), 3, 0) == .allow)
+      #expect(try filter.decide("socket", UInt64(AF_NETLINK), 3, 15) == .errno(ENOSYS))
+      #expect(try filter.decide("socketpair", UInt64(AF_INET), 1, 0) == .errno(ENOSYS))
+      for family: UInt64 in [17, 31, 38, 40, 44] {
+        #expect(try filter.decide("socket", family, 1, 0) == .errno(EAFNOSUPPORT))
+        // The kernel does not look at the upper half; neither may the filter.
+        #expect(try filter.decide("socket", family | 1 << 32, 1, 0) == .errno(EAFNOSUPPORT))
+      }
+    }
+    for family in [UInt64(AF_INET), UInt64(AF_INET6)] {
+      for transport: UInt64 in [0, 1, 6, 17, 58] {
+        #expect(try open.decide("socket", family, 1, transport) == .allow)
+        #expect(try closed.decide("socket", family, 1, transport) == .errno(EACCES))
+      }
+      for transport: UInt64 in [33, 132, 136, 255] {
+        #expect(try open.decide("socket", family, 1, transport) == .errno(ENOSYS))
+      }
+    }
+  }
+
+  @Test func `memory that is read does not become code by a persona`() throws {
+    let filter = try Filter()
+    #expect(try filter.decide("personality", 0xFFFF_FFFF) == .allow)
+    #expect(try filter.decide("personality", 0x4_0000) == .allow)
+    #expect(try filter.decide("personality", 0x40_0000) != .allow)
+  }
+
+  @Test func `only who knows the pass executes a program`() throws {
+    let pass: UInt64 = 0x0123_4567_89AB_CDEF
+    let filter = try Filter(pass: pass)
+    let at = pass & 0xFFFF_FFFF_0000_0000 | 0xFFFF_FF9C
+    let flags = pass << 32
+    #expect(try filter.decide("execveat", at, 1, 2, 3, flags) == .allow)
+    #expect(try filter.decide("execveat", 0xFFFF_FF9C, 1, 2, 3, 0) == .errno(EPERM))
+    #expect(try filter.decide("execveat", at, 1, 2, 3, 0) == .errno(EPERM))
+    #expect(try filter.decide("execveat", 0, 1, 2, 3, flags) == .errno(EPERM))
+    #expect(try filter.decide("execveat", at ^ 1 << 32, 1, 2, 3, flags) == .errno(EPERM))
+    #expect(try filter.decide("execveat", at, 1, 2, 3, flags ^ 1 << 63) == .errno(EPERM))
+    #expect(try filter.decide("execve", at, 1, 2, 3, flags) == .errno(EPERM))
+    // Its twin: without a pass both are allowed.
+    #expect(try Filter().decide("execve", 1, 2, 3) == .allow)
+    #expect(try Filter().decide("execveat", 0xFFFF_FF9C, 1, 2, 3, 0) == .allow)
+  }
+
+  @Test func `the evaluator notices a program that is none`() throws {
+    #expect(throws: FilterEvaluator.Fault.notInstructions) { try FilterEvaluator([1, 2, 3]) }
+    let endless = try FilterEvaluator([0x05, 0, 0, 0, 9, 0, 0, 0])
+    #expect(throws: FilterEvaluator.Fault.outOfRange(10)) {
+      try endless.decide(0, architecture: 0)
+    }
+  }
+}
