@@ -129,6 +129,14 @@ class Containment(RuntimeTest):
         self.run_cell("import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()")
         self.assertEqual(self.host.stop(), 0)
 
+    def test_a_crash_leaves_the_stack_on_stderr(self):
+        from fake_host import WorkerEnded
+
+        with self.assertRaises(WorkerEnded):
+            self.host.execute("import ctypes\ndef crash(): ctypes.string_at(0)\ncrash()")
+        self.assertEqual(self.host.process.wait(20), -11)
+        self.assertIn('File "<cell 1>", line 2 in crash', self.host.wait_stderr("in crash"))
+
     def test_memory_that_ran_out_is_free_again(self):
         self.run_cell("import resource; resource.setrlimit(resource.RLIMIT_DATA, (300 << 20, 300 << 20))")
         outcome = self.fails(

@@ -108,7 +108,7 @@ class Syntax(RuntimeTest):
         self.assertEqual(self.value("%time v = 6 * 8\nv"), "48")
         self.assertEqual(self.value("%%time\nw = 3\nw + 1"), "4")
         self.assertEqual(self.host.wait_stdout("wall").count("wall time"), 3)
-        self.fails("%%time\n1/0", "ZeroDivisionError")
+        self.assertIn("line 4", self.fails("\n\n%%time\n1/0", "ZeroDivisionError").trace)
 
     def test_cell_magics(self):
         self.run_cell("%%bash\nfor i in 1 2; do echo n$i; done")

@@ -50,6 +50,16 @@ class Greeting(unittest.TestCase):
                 self.assertEqual(outcome.text, "'__main__'")
                 self.assertEqual(host.wait_stdout("\n"), "True False\n")
 
+    def test_a_relative_path_and_isolated_mode_work(self):
+        import fake_host
+
+        path = os.path.relpath(fake_host.RUNTIME)
+        for options, first in ((["-I"], False), ([], True)):
+            with Host(command=[fake_host.INTERPRETER, *options, path + "/__main__.py"]) as host:
+                outcome = host.execute("import os, sys; os.chdir('/'); '' in sys.path[:1]")
+                self.assertEqual(outcome.text, str(first))
+                self.assertEqual(host.execute("1/0").name, "ZeroDivisionError")
+
 
 class Session(RuntimeTest):
     def test_an_unknown_verb_fails_and_the_next_call_works(self):

@@ -32,7 +32,7 @@ def cache_lines(linecache, filename, source):
 def compile_cell(source, filename):
     """Code objects to be evaluated one after the other; only the last one's value counts. SyntaxError as compile()."""
     remember(filename, source)
-    if source.startswith("%%"):
+    if source.lstrip("\n").startswith("%%"):
         source = load(".magics").cell(source, filename)
         tree = _parse(source, filename)
     else:

@@ -58,12 +58,13 @@ def _replace(rows, at, filename):
 
 def cell(source, filename):
     """The source that stands for a cell that begins with `%%name`."""
-    head, _, body = source.partition("\n")
+    start = len(source) - len(source.lstrip("\n"))
+    head, _, body = source[start:].partition("\n")
     name, _, argument = head[2:].strip().partition(" ")
     if name not in _CELL_MAGICS:
-        raise _unknown("%%" + name, _CELL_MAGICS, "%%", filename, 1, head)
+        raise _unknown("%%" + name, _CELL_MAGICS, "%%", filename, start + 1, head)
     if name == "time":
-        return "%s.start_timer()\n%s" % (_HERE, body)
+        return "%s%s.start_timer()\n%s" % ("\n" * start, _HERE, body)
     return "%s.body(%r, %r, %r);" % (_HERE, name, argument.strip(), body)
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from . import interrupt
-from .session import CALL, FAILURE, RESULT, Session
+from .session import CALL, FAILURE, Session
 
 session = None
 """The session of this process: None until main() runs."""
@@ -30,6 +30,7 @@ def main():
     from . import execute, streams
 
     streams.set_up()
+    _tell_crashes()
     execute.set_up()
     interrupt.watch_lost()
     verbs = {"execute": execute.execute}
@@ -47,9 +48,9 @@ def _serve(call, verb, streams):
         answer = _failure("UnknownVerb", "this runtime does not know the verb %r" % call.name)
     else:
         answer, error = interrupt.aimed(call.id, call.slot, verb, call)
+        if os.getpid() != session.process:
+            os._exit(1)  # a forked child that was interrupted on its way out
         if error is not None:
-            if os.getpid() != session.process:
-                os._exit(1)
             answer = _last_resort(error)
     del call
     streams.repair()
@@ -84,10 +85,20 @@ def _become_main():
     It has no `__file__` and no `__spec__`, so that multiprocessing's spawn does not run the runtime again.
     """
     module = type(sys)("__main__")
-    module.__builtins__ = __builtins__ if isinstance(__builtins__, type(sys)) else sys.modules["builtins"]
+    module.__builtins__ = sys.modules["builtins"]
     module.__package__ = None
     sys.modules["__main__"] = module
     sys.argv[:] = [""]
+
+
+def _tell_crashes():
+    # A crash in C code leaves Python's stack on standard error, whose end is in the exit report.
+    import faulthandler
+
+    try:
+        faulthandler.enable(2)
+    except (OSError, RuntimeError, ValueError):
+        pass
 
 
 def _at_end():
