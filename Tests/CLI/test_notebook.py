@@ -340,12 +340,13 @@ class BadInput(NotebookTest):
         self.refused("book.ipynb", "--on-death", "panic")
         self.assertEqual(self.names(), ["book.ipynb"])
 
-    @unittest.skipIf(os.geteuid() == 0, "root may write everywhere")
-    def test_an_unwritable_folder_is_known_before_anything_runs(self):
-        self.write("book.ipynb", notebook("open('/tmp/ran', 'w')"))
-        self.folder.chmod(0o555)
-        self.addCleanup(self.folder.chmod, 0o755)
-        self.refused("book.ipynb")
+    def test_an_unwritable_output_is_known_before_anything_runs(self):
+        self.write("book.ipynb", notebook("open('ran', 'w').close()"))
+        for output in ("/proc/out.ipynb", "/dev/null"):
+            self.assertIn(output, self.refused("book.ipynb", "--write", ".", "--output", output))
+            self.assertEqual(self.names(), ["book.ipynb"])
+        self.lauter("notebook", "book.ipynb", "--write", ".")
+        self.assertIn("ran", self.names())
 
     def test_an_output_in_place_keeps_the_mode(self):
         path = self.write("book.ipynb", notebook("1"))

@@ -65,7 +65,7 @@ class Streams(CommandTest):
 
     def test_descriptors_of_the_caller_stay_outside(self):
         with open(self.write("secret", "secret")) as secret:
-            command = ["sh", "-c", f"cat <&{secret.fileno()}"]
+            command = ["bash", "-c", f"cat <&{secret.fileno()}"]  # dash knows one digit alone
             subprocess.run(command, pass_fds=[secret.fileno()], check=True, capture_output=True)
             secret.seek(0)
             result = self.lauter("run", "--", *command, status=None, pass_fds=[secret.fileno()])
