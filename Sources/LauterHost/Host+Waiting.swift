@@ -37,9 +37,11 @@ extension Host {
   /// Why a worker that has ended was never ready, or is not any more.
   private func notReady(_ worker: Worker) -> HostError {
     if let error = worker.ending?.error { return error }
-    return HostError(
-      LAUTER_ERROR_DIED, subject: "\(worker.id)",
-      "worker \(worker.id) ended: \(worker.ending?.report?.why ?? "")")
+    var message = "worker \(worker.id) ended: \(worker.ending?.report?.why ?? "")"
+    // A runtime that cannot start says why on its standard error.
+    let lines = worker.stderrTail.split(separator: UInt8(ascii: "\n"))
+    if let last = lines.last { message += "; it said: \(String(decoding: last, as: UTF8.self))" }
+    return HostError(LAUTER_ERROR_DIED, subject: "\(worker.id)", message)
   }
 
   package func waitExit(_ id: UInt64, milliseconds: Int64) throws(HostError) -> Event {

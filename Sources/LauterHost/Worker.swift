@@ -4,10 +4,10 @@
   import CLinux
 #endif
 #if canImport(LauterLinux)
-  package import LauterLinux
+  import LauterLinux
 #endif
 #if canImport(LauterPolicy)
-  package import LauterPolicy
+  import LauterPolicy
 #endif
 #if canImport(LauterPlan)
   import LauterPlan

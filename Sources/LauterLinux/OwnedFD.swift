@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if canImport(CLinux)
-  package import CLinux
+  import CLinux
 #endif
 
 /// A descriptor with one owner, closed when the owner goes.
