@@ -6,6 +6,7 @@ import PackageDescription
 let settings: [SwiftSetting] = [
   .enableExperimentalFeature("CImplementation"),
   .enableUpcomingFeature("InternalImportsByDefault"),
+  .treatAllWarnings(as: .error),
   .swiftLanguageMode(.v6),
 ]
 

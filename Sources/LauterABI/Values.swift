@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if canImport(CLauter)
-  public import CLauter
+  import CLauter
 #endif
 #if canImport(CLinux)
   import CLinux

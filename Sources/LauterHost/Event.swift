@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if canImport(CLauter)
-  package import CLauter
+  import CLauter
 #endif
 #if canImport(LauterWire)
   package import LauterWire
