@@ -14,6 +14,15 @@ struct Part: Equatable, Sendable {
 
   /// The part as text; what is not UTF-8 in it is shown as U+FFFD.
   var text: String { String(decoding: bytes, as: UTF8.self) }
+
+  /// The part as text of at most so many bytes, with a sentence where it is cut: a runtime of good faith sends short
+  /// messages, a worker's may be a gigabyte.
+  func text(atMost limit: Int) -> String {
+    if bytes.count <= limit { return text }
+    let rest = sizeText(UInt64(bytes.count - limit))
+    return String(decoding: bytes.prefix(limit), as: UTF8.self)
+      + "\n[lauter: \(rest) more were not kept]"
+  }
 }
 
 extension Part {

@@ -2,6 +2,9 @@
 import CLauter
 
 extension NotebookRun {
+  /// Bytes that are kept of an exception's message, a traceback, a prompt.
+  static let longestWords = 100_000
+
   func execute(_ place: Int) throws -> CellReport {
     guard let worker else { throw Failure("there is no worker") }
     let cell = notebook.cells[place]
@@ -63,11 +66,12 @@ extension NotebookRun {
   }
 
   private func keepFailure(_ done: Event, _ report: inout CellReport, note: String? = nil) {
-    let message = done.parts.first { $0.type == "text/plain" }?.text ?? ""
-    let traceback =
-      done.parts.first { $0.type == Part.tracebackType }?.text ?? "\(done.name): \(message)"
-    let notes =
-      done.parts.filter { $0.type == Part.noteType }.map(\.text) + [note].compactMap(\.self)
+    let words = { (type: String) in
+      done.parts.first { $0.type == type }?.text(atMost: NotebookRun.longestWords)
+    }
+    let message = words("text/plain") ?? ""
+    let traceback = words(Part.tracebackType) ?? "\(done.name): \(message)"
+    let notes = [words(Part.noteType), note].compactMap(\.self)
     var lines = traceback.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
     if lines.last == "" { lines.removeLast() }
     for note in notes where !traceback.contains(note) { lines.append("note: \(note)") }

@@ -202,7 +202,8 @@ final class NotebookRun {
       return
     }
     let bundle = MediaBundle(event.parts)
-    let prompt = bundle.representations.first { $0.type == "text/plain" }?.text ?? ""
+    let asked = bundle.representations.first { $0.type == "text/plain" }
+    let prompt = asked?.text(atMost: NotebookRun.longestWords) ?? ""
     guard let answer = answers.popFirst() else {
       edit { $0.write(Array(prompt.utf8), to: .stdout) }
       try? host.fail(

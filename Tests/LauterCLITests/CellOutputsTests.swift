@@ -140,3 +140,11 @@ struct CellOutputsTests {
       ])
   }
 }
+
+struct PartTests {
+  @Test func `long words are cut with a sentence`() {
+    let part = Part("text/plain", text: "0123456789")
+    #expect(part.text(atMost: 10) == "0123456789")
+    #expect(part.text(atMost: 4) == "0123\n[lauter: 6 bytes more were not kept]")
+  }
+}
