@@ -75,19 +75,25 @@ static long place_descriptors(struct launch *launch, int *init_fd) {
         return raw(SYS_close_range, count, ~0U, RAW_CLOSE_RANGE_CLOEXEC, 0, 0, 0);
 }
 
+/* What init does with its power: mounts and namespaces, ids, the loopback, the bounding set and the securebits. The
+ * override of modes is for a host's user who has shut a folder against himself. The rest ends at the exec: each costs
+ * as much to keep as to lose. */
+static const int init_capabilities[] = {CAP_DAC_OVERRIDE, CAP_SETGID,    CAP_SETUID,
+                                        CAP_SETPCAP,      CAP_NET_ADMIN, CAP_SYS_ADMIN};
+
 /* An exec by a uid that is not 0 inside would drop them all, unless they are ambient. */
 static long keep_capabilities(void) {
         struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
         struct __user_cap_data_struct data[2] = {{0}};
+        const size_t count = sizeof init_capabilities / sizeof *init_capabilities;
         long error = raw(SYS_capget, (long)&header, (long)data, 0, 0, 0, 0);
         if (error < 0)
                 return error;
-        data[0].inheritable = data[0].permitted;
-        data[1].inheritable = data[1].permitted;
+        for (size_t i = 0; i < count; i++)
+                data[init_capabilities[i] / 32].inheritable |= 1u << (init_capabilities[i] % 32);
         error = raw(SYS_capset, (long)&header, (long)data, 0, 0, 0, 0);
-        for (int bit = 0; bit < 64 && error >= 0; bit++)
-                if (data[bit / 32].permitted & (1u << (bit % 32)))
-                        error = raw(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0, 0);
+        for (size_t i = 0; i < count && error >= 0; i++)
+                error = raw(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, init_capabilities[i], 0, 0, 0);
         return error;
 }
 

@@ -32,9 +32,7 @@ public func lauterInit(
       throw StepFailure(step: 0, errno: EINVAL)
     }
     let index = try walk(plan)
-    var watch = try at(plan.steps.count) { () throws(KernelError) in
-      try Watch(starting: plan, from: index, execution)
-    }
+    var watch = try Watch(starting: plan, from: index, execution)
     return watch.run()
   } catch {
     tell(.failed(step: error.step, errno: error.errno))
@@ -92,7 +90,7 @@ private func readAll(_ fd: Int32) throws(KernelError) -> [UInt8] {
 }
 
 /// Run `body`; its failure is that of step `number`.
-private func at<Result: ~Copyable>(
+func at<Result: ~Copyable>(
   _ number: Int, _ body: () throws(KernelError) -> Result
 ) throws(StepFailure) -> Result {
   do throws(KernelError) { return try body() } catch {

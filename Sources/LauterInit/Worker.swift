@@ -10,25 +10,41 @@
   import LauterPlan
 #endif
 
-/// The worker's process between the fork and its program. A failure travels to init through `report`, a pipe that
-/// an exec closes: eight bytes, the step and the errno.
+/// The worker's process between the fork and its program.
+///
+/// As after vfork(2), it lives in init's memory on a stack of its own while init sleeps: half as long as a copy of
+/// even so small a process takes, and a failure is simply left behind in a variable.
 struct Worker {
-  let steps: ArraySlice<Step>
-  let execution: Execution
-  let report: Int32
+  /// What kept the program from being executed.
+  private(set) var failure: StepFailure?
+  private let steps: ArraySlice<Step>
+  private let execution: Execution
   private let arguments: StringVector
   private let environment: StringVector
 
-  /// Everything that needs memory is made before the fork: limits may leave none after it.
-  init(_ steps: ArraySlice<Step>, _ execution: Execution, report: Int32) {
-    self.steps = steps
+  /// Take the steps of `plan` from `index` on. All memory is got here: a limit may leave none later.
+  init(_ plan: Plan, from index: Int, _ execution: Execution) {
+    steps = plan.steps[index...]
     self.execution = execution
-    self.report = report
     arguments = StringVector(execution.arguments)
     environment = StringVector(execution.environment)
   }
 
-  func run() -> Never {
+  /// Start it, and wait until its program runs or never will. Returns its pid.
+  mutating func fork() throws(KernelError) -> Int32 {
+    let size = 65536
+    let stack = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
+    defer { stack.deallocate() }
+    let pid = withUnsafeMutablePointer(to: &self) {
+      lx_vfork(
+        { $0!.assumingMemoryBound(to: Worker.self).pointee.run() }, stack + size, $0)
+    }
+    return Int32(try check("clone", pid))
+  }
+
+  /// Comes back only if the program does not run. To return, not to exit here, keeps `failure`: what a function that
+  /// never returns leaves in memory is nobody's to see.
+  private mutating func run() -> Int32 {
     var number = steps.endIndex
     do throws(KernelError) {
       try prepare()
@@ -62,14 +78,9 @@ struct Worker {
         }
       }
     } catch {
-      send(StepFailure(step: UInt32(number), errno: error.errno))
+      failure = StepFailure(step: UInt32(number), errno: error.errno)
     }
-    lx_exit(127)
-  }
-
-  private func send(_ failure: StepFailure) {
-    var words = (failure.step, failure.errno)
-    _ = lx_write(report, &words, 8)
+    return 127
   }
 
   /// Descriptors, signals, session: what a program expects to be born with.
@@ -81,10 +92,7 @@ struct Worker {
       try check("dup3", lx_dup3(InitDescriptor.page, 4, 0))
       first = 5
     }
-    if report > first {
-      try check("close_range", lx_close_range(UInt32(first), UInt32(report - 1), 0))
-    }
-    try check("close_range", lx_close_range(UInt32(report + 1), UInt32.max, 0))
+    try check("close_range", lx_close_range(UInt32(first), UInt32.max, 0))
     if !limitsCores { try check("setrlimit", lx_setrlimit(UInt32(LX_RLIMIT_CORE), 0, 0)) }
     _ = lx_umask(0o022)
     try check("sigprocmask", lx_sigprocmask(SIG_SETMASK, 0))

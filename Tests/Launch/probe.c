@@ -157,7 +157,7 @@ static int try_paths(char **words) {
         return 0;
 }
 
-static int on_interrupt_count;
+static volatile sig_atomic_t on_interrupt_count;
 static void on_interrupt(int number) {
         (void)number;
         on_interrupt_count++;
@@ -194,11 +194,15 @@ int main(int count, char **words) {
         }
         if (!strcmp(what, "count-interrupts")) {
                 struct sigaction action = {.sa_handler = on_interrupt};
+                sigset_t block, before;
+                sigemptyset(&block);
+                sigaddset(&block, SIGINT);
+                sigprocmask(SIG_BLOCK, &block, &before);
                 sigaction(SIGINT, &action, NULL);
                 printf("ready\n");
                 fflush(stdout);
                 while (on_interrupt_count < atoi(words[2]))
-                        pause();
+                        sigsuspend(&before);
                 return 40 + on_interrupt_count;
         }
         if (!strcmp(what, "loopback")) {

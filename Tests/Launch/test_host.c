@@ -38,10 +38,15 @@ static void stays_unseen(void) {
         struct sigaction action = {.sa_handler = on_child};
         sigaction(SIGCHLD, &action, NULL);
         /* The probe sees a child of one's own. */
+        sigset_t block, before;
+        sigemptyset(&block);
+        sigaddset(&block, SIGCHLD);
+        sigprocmask(SIG_BLOCK, &block, &before);
         if (fork() == 0)
                 _exit(0);
         while (!child_signals)
-                pause();
+                sigsuspend(&before);
+        sigprocmask(SIG_SETMASK, &before, NULL);
         expect(waitpid(-1, NULL, __WALL) > 0, "the probe is blind");
         child_signals = 0;
         for (int i = 0; i < 20; i++) {
@@ -376,14 +381,15 @@ static void unconfined(void) {
 static void no_process_namespace(void) {
         plan p;
         worker w;
-        char path[256], token[32];
+        char path[256], token[32], line[8];
         snprintf(path, sizeof path, "%s/probe", probe_folder);
         snprintf(token, sizeof token, "probe-%d-n", getpid());
-        execution e = {.candidates = {path}, .arguments = {token, "wait"}};
+        execution e = {.candidates = {path}, .arguments = {token, "count-interrupts", "1"}};
         plan_begin(&p);
         step_execute(&p, &e);
         expect_equal(start(&w, &p, &(options){.without = ~(uint64_t)0}), 0);
         expect_equal(hear(&w).kind, STARTED);
+        expect(read(w.output, line, 6) == 6, "the worker is not ready");
         expect_equal(count_processes(token), 1);
         close(w.control);
         w.control = -1;

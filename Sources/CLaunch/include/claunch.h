@@ -37,7 +37,7 @@ typedef struct claunch_request {
         const char *uid_map;         /* text for /proc/PID/uid_map; NULL when CLONE_NEWUSER is not asked for */
         const char *gid_map;         /* likewise */
         int deny_setgroups;          /* write "deny" first: ordinary users must */
-        int keep_capabilities;       /* make init's capabilities survive the exec, though its uid is not mapped to 0 */
+        int keep_capabilities;       /* those that init needs survive the exec, though its uid is not 0 inside */
         int init_fd;                 /* from claunch_init_open() */
         const int *descriptors;      /* these become 0, 1, … in init; it gets no other */
         size_t descriptor_count;     /* at most CLAUNCH_DESCRIPTORS_MAX */

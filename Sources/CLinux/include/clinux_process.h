@@ -4,6 +4,7 @@
 #define CLINUX_PROCESS_H
 #include "clinux_base.h"
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -17,12 +18,15 @@
 #define SYS_close_range 436
 #endif
 static inline long lx_getpid(void) { return getpid(); }
-static inline long lx_fork(void) { return lx_result(fork()); }
+/* vfork(2) that is safe to call from anywhere: the child runs `body` on a stack of its own, in the caller's memory, while
+ * the caller sleeps until it has exec'd or exited. */
+static inline long lx_vfork(int (*body)(void *), void *stack_top, void *argument) {
+        return lx_result(clone(body, stack_top, CLONE_VM | CLONE_VFORK | SIGCHLD, argument));
+}
 __attribute__((noreturn)) static inline void lx_exit(int code) { _exit(code); }
 static inline long lx_set_name(const char *name) { return lx_result(prctl(PR_SET_NAME, name, 0, 0, 0)); }
 static inline long lx_setsid(void) { return lx_result(setsid()); }
 static inline long lx_kill(int pid, int number) { return lx_result(kill(pid, number)); }
-static inline long lx_pipe2(int fds[2], int flags) { return lx_result(pipe2(fds, flags)); }
 static inline long lx_dup3(int from, int to, int flags) { return lx_result(dup3(from, to, flags)); }
 static inline long lx_close_range(unsigned first, unsigned last, unsigned flags) {
         return lx_result(syscall(SYS_close_range, first, last, flags));
