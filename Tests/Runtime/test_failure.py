@@ -192,7 +192,7 @@ class Notes(RuntimeTest):
     def test_limits_on_processes_are_told(self):
         self.run_cell("import resource; resource.setrlimit(resource.RLIMIT_NPROC, (50, 50))")
         outcome = self.fails("raise BlockingIOError(11, 'Resource temporarily unavailable')", "BlockingIOError")
-        self.assertIn("limits processes and threads to 50; allow more with --limit processes=N", outcome.note)
+        self.assertIn("limits processes and threads; allow more with --limit processes=N", outcome.note)
         self.assertIn("limits processes", self.fails("raise RuntimeError(\"can't start new thread\")", "RuntimeError").note)
 
     def test_no_limit_no_note(self):

@@ -4,6 +4,7 @@
 import errno
 import os
 import re
+import resource
 
 from . import FOLDER, ask, cells
 
@@ -170,8 +171,6 @@ def _is_of_socket(error):
 
 
 def _of_memory():
-    import resource
-
     sizes = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
     sizes = [size for size in sizes if size != resource.RLIM_INFINITY]
     if not sizes:
@@ -180,12 +179,10 @@ def _of_memory():
 
 
 def _of_processes():
-    import resource
-
-    count = resource.getrlimit(resource.RLIMIT_NPROC)[0]
-    if count == resource.RLIM_INFINITY:
+    if resource.getrlimit(resource.RLIMIT_NPROC)[0] == resource.RLIM_INFINITY:
         return ""
-    return "the policy limits processes and threads to %d; allow more with --limit processes=N" % count
+    # Not the number: the kernel's limit counts the sandbox's own processes as well.
+    return "the policy limits processes and threads; allow more with --limit processes=N"
 
 
 def _size(size):

@@ -88,7 +88,7 @@ def _become_main():
     module.__builtins__ = sys.modules["builtins"]
     module.__package__ = None
     sys.modules["__main__"] = module
-    sys.argv[:] = [""]
+    sys.argv[0] = ""
 
 
 def _tell_crashes():
