@@ -100,7 +100,6 @@ static int attack_init(void) {
                         kill(1, number);
         for (int i = 0; i < 1000; i++)
                 kill(1, SIGCHLD);
-        usleep(20000);
         tell("alive", kill(1, 0));
         return 23;
 }
@@ -199,10 +198,14 @@ int main(int count, char **words) {
                 sigaddset(&block, SIGINT);
                 sigprocmask(SIG_BLOCK, &block, &before);
                 sigaction(SIGINT, &action, NULL);
-                printf("ready\n");
-                fflush(stdout);
-                while (on_interrupt_count < atoi(words[2]))
-                        sigsuspend(&before);
+                for (int seen = 0;; seen = on_interrupt_count) {
+                        printf("seen %d\n", seen);
+                        fflush(stdout);
+                        if (seen == atoi(words[2]))
+                                break;
+                        while (on_interrupt_count == seen)
+                                sigsuspend(&before);
+                }
                 return 40 + on_interrupt_count;
         }
         if (!strcmp(what, "loopback")) {

@@ -389,7 +389,7 @@ static void no_process_namespace(void) {
         step_execute(&p, &e);
         expect_equal(start(&w, &p, &(options){.without = ~(uint64_t)0}), 0);
         expect_equal(hear(&w).kind, STARTED);
-        expect(read(w.output, line, 6) == 6, "the worker is not ready");
+        expect(read(w.output, line, 7) == 7, "the worker is not ready");
         expect_equal(count_processes(token), 1);
         close(w.control);
         w.control = -1;

@@ -264,9 +264,9 @@ static void obeys(void) {
         finish(&p, "count-interrupts", "2", NULL);
         expect_equal(start(&w, &p, NULL), 0);
         expect_equal(hear(&w).kind, STARTED);
-        expect(read(w.output, line, 6) == 6, "not ready");
+        expect(read(w.output, line, 7) == 7, "not ready");
         order(&w, SIGINT, 0);
-        usleep(20000); /* two at once may be one; this is about both ways, not about the time */
+        expect(read(w.output, line, 7) == 7, "the first did not arrive"); /* two at once may be one */
         order(&w, SIGINT, 1);
         last = hear(&w);
         expect_equal(last.kind, EXITED);
