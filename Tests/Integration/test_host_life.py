@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host's own life is undisturbed: its children, signals, threads, forks and descriptors."""
+
+import ctypes
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import ffi
+import pytest
+import support
+from ffi import C, LauterError
+
+
+@pytest.fixture
+def sigchld():
+    """Put SIGCHLD back as it was."""
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+
+
+def one_life(host, bench):
+    worker = host.spawn(bench.policy(), bench.worker()).wait_ready()
+    assert worker.ask("echo", "x").text == "x"
+    worker.start("exit", "5")
+    assert worker.exited().report.exit_code == 5
+
+
+def test_no_sigchld_comes_and_no_child_is_there_to_wait_for(host, bench, sigchld):
+    told = []
+    signal.signal(signal.SIGCHLD, lambda *_: told.append(1))
+    subprocess.run(["true"], check=True)
+    assert told, "the probe does not see a child's end"
+    told.clear()
+    for _ in range(10):
+        one_life(host, bench)
+    assert not told
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG | 0x40000000)  # __WALL
+
+
+def test_sigchld_may_be_ignored(host, bench, sigchld):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    one_life(host, bench)
+
+
+def test_sigchld_may_be_blocked(host, bench, sigchld):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    one_life(host, bench)
+    assert signal.SIGCHLD not in signal.sigpending()
+
+
+def test_a_host_that_waits_for_all_its_children_gets_its_own_alone(host, bench):
+    own = subprocess.Popen(["sh", "-c", "exit 9"])
+    worker = host.spawn(bench.policy(), bench.probe("exit", "5"))
+    pid, status = os.waitpid(-1, 0)
+    assert (pid, os.waitstatus_to_exitcode(status)) == (own.pid, 9)
+    own.returncode = 9
+    assert worker.exited().report.exit_code == 5
+
+
+def test_signal_dispositions_and_masks_of_the_host_do_not_reach_the_worker(host, bench):
+    caught = [signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP]
+    before = {n: signal.getsignal(n) for n in caught}
+    try:
+        for number in caught:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, 40])
+        assert bench.outside("signals").startswith("blocked 12 40 ignored 1 10")
+        assert bench.inside("signals") == "blocked ignored"
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2, 40])
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+def test_the_library_leaves_the_host_s_signals_as_they_are(bench):
+    numbers = sorted(set(range(1, 65)) - {32, 33, int(signal.SIGKILL), int(signal.SIGSTOP)})
+    before = [signal.getsignal(n) for n in numbers], signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with ffi.Host() as host:
+        one_life(host, bench)
+        during = [signal.getsignal(n) for n in numbers], signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert during == before
+
+
+def test_a_closed_pipe_raises_no_sigpipe(bench):
+    """In a process of its own with SIGPIPE at its default: it would die."""
+    program = f"""
+import signal, sys; sys.path.insert(0, {str(support.HERE)!r})
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+import ffi
+with ffi.Host() as host:
+    policy = ffi.Policy("notebook", ("read", {str(bench.folder)!r}))
+    worker = host.spawn(policy, ffi.Launch("program", {bench.path("probe")!r}, "exit", "0", stdin="pipe"))
+    try:
+        for _ in range(1000):
+            worker.stdin(b"x" * 1000)
+    except ffi.LauterError as error:
+        pass
+    session = host.spawn(policy, ffi.Launch("worker", {bench.path("worker")!r})).wait_ready()
+    session.start("exit", "0")
+    try:
+        for _ in range(200):
+            session.start("echo", b"x" * 100000)
+    except ffi.LauterError as error:
+        pass
+    session.exited()
+print("alive")
+"""
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"alive\n")
+
+
+def test_a_signal_handler_of_the_host_ends_a_wait(host):
+    rang = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: rang.append(1))
+    try:
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
+        timer.start()
+        begun = time.monotonic()
+        with pytest.raises(LauterError) as interrupted:
+            while True:
+                host.wait(10_000)
+        timer.join()
+        assert interrupted.value.code == C.ERROR_INTERRUPTED
+        assert rang and time.monotonic() - begun < 5
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_workers_outlive_the_thread_that_spawned_them(host, bench):
+    spawned = []
+    thread = threading.Thread(target=lambda: spawned.append(host.spawn(bench.policy(), bench.worker())))
+    thread.start()
+    thread.join()
+    worker = spawned[0].wait_ready()
+    for _ in range(20):
+        assert worker.ask("echo", "still here").text == "still here"
+        time.sleep(0.005)
+
+
+def test_any_thread_may_use_a_host(bench):
+    """Threads spawn, call, wait and kill at once on one host; each gets its own answers."""
+    with ffi.Host() as host:
+        failures = []
+
+        def work(number):
+            try:
+                for round in range(10):
+                    worker = host.spawn(bench.policy(), bench.worker())
+                    calls = [worker.start("echo", f"{number} {round} {i}") for i in range(10)]
+                    for i, call in enumerate(calls):
+                        assert call.wait().text == f"{number} {round} {i}"
+                    worker.kill()
+            except BaseException as error:  # noqa: BLE001 - told to the main thread
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failures, failures
+        exited = {e.worker for e in host.seen if e.kind == C.EVENT_EXITED}
+        if len(exited) < 60:
+            host.until(lambda e: e.kind == C.EVENT_EXITED and (exited.add(e.worker) or len(exited) == 60))
+
+
+def test_a_thread_that_waits_for_one_worker_is_not_held_up_by_another(host, bench):
+    slow = host.spawn(bench.policy(), bench.worker()).wait_ready()
+    quick = host.spawn(bench.policy(), bench.worker()).wait_ready()
+    nap = slow.start("nap", "1500")
+    waiter = threading.Thread(target=nap.wait)
+    waiter.start()
+    begun = time.monotonic()
+    for _ in range(50):
+        quick.start("echo").wait()
+    took = time.monotonic() - begun
+    waiter.join()
+    assert took < 1, took
+
+
+def test_a_sleeping_wait_hears_of_a_worker_that_another_thread_spawned(host, bench):
+    threading.Timer(0.1, lambda: host.spawn(bench.policy(), bench.probe("exit", "0"))).start()
+    begun = time.monotonic()
+    assert host.wait(10_000) == 1
+    assert time.monotonic() - begun < 5
+    host.until(lambda e: e.kind == C.EVENT_EXITED)
+
+
+def test_a_host_is_unusable_in_a_forked_child_and_unharmed_in_its_parent(host, worker):
+    pending = worker.start("nap", "200")
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        codes = []
+        for use in (lambda: host.next(), lambda: worker.start("echo"), lambda: host.wait(0), lambda: worker.kill()):
+            try:
+                use()
+                codes.append("worked")
+            except LauterError as error:
+                codes.append(error.name)
+        ffi.lib.lauter_host_free(host.handle)  # must not kill the parent's workers
+        os.write(write, ",".join(codes).encode())
+        os._exit(0)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        assert pipe.read() == b"FORKED,FORKED,FORKED,FORKED"
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert pending.wait().status == C.OK
+    assert worker.ask("echo", "alive").text == "alive"
+
+
+def test_a_forked_child_that_lives_on_does_not_keep_the_workers_of_a_dead_parent(bench):
+    """The child holds copies of every descriptor of the host; only a pidfd of the host tells init that it died."""
+    program = f"""
+import os, sys; sys.path.insert(0, {str(support.HERE)!r})
+import ffi
+host = ffi.Host()
+policy = ffi.Policy("notebook", ("read", {str(bench.folder)!r}))
+host.spawn(policy, ffi.Launch("program", {bench.path("probe")!r}, "family", "4"))
+host.until(lambda e: e.kind == ffi.C.EVENT_STREAM)
+if os.fork() == 0:
+    sys.stdin.read()
+    os._exit(0)
+print("forked", flush=True)
+os.kill(os.getpid(), 9)
+"""
+    host = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert host.stdout.readline() == b"forked\n"
+    assert host.wait() == -9
+    support.eventually(lambda: not inside(bench), within=0.5)
+    assert support.processes_with(support.HERE.name), "the forked child is gone too: it showed nothing"
+    host.stdin.close()
+    host.stdout.close()
+
+
+def inside(bench):
+    """Processes of the sandboxes: their command begins with the probe."""
+    found = []
+    for pid in support.processes_with(bench.path("probe")):
+        try:
+            command = open(f"/proc/{pid}/cmdline", "rb").read()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if command.startswith(bench.path("probe").encode()):
+            found.append(pid)
+    return found
+
+
+#: Forks a host for every line that it reads; the host says its pid, spawns, and says its worker's pid.
+VICTIMS = """
+import sys; sys.path.insert(0, {here!r})
+import os, ffi
+while sys.stdin.readline():
+    if os.fork() == 0:
+        host = ffi.Host()
+        policy = ffi.Policy("notebook", ("read", {folder!r}))
+        launch = ffi.Launch("program", {probe!r}, "family", "6")
+        os.write(1, b"host %d\\n" % os.getpid())
+        worker = host.spawn(policy, launch)
+        host.until(lambda e: e.kind == ffi.C.EVENT_STREAM)
+        os.write(1, b"init %d\\n" % worker.pid)
+        while True:
+            host.wait(60000)
+            host.next()
+"""
+
+
+@pytest.fixture
+def victims(bench):
+    program = VICTIMS.format(here=str(support.HERE), folder=str(bench.folder), probe=bench.path("probe"))
+    factory = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def heard(word):
+        while (line := factory.stdout.readline().split())[:1] != [word.encode()]:
+            assert line, "the victims' factory ended"
+        return int(line[1])
+
+    def another():
+        factory.stdin.write(b"another\n")
+        factory.stdin.flush()
+        return heard("host")
+
+    yield another, heard
+    factory.stdin.close()
+    factory.wait(timeout=20)
+    factory.stdout.close()
+
+
+def test_kill_9_of_the_host_two_hundred_times_leaves_no_process_after_100_ms(bench, victims):
+    """Its workers fork, detach and ignore every signal. Zombies that await the machine's PID 1 have ended and do not count."""
+    another, heard = victims
+    times = []
+    for _ in range(200):
+        host, init = another(), heard("init")
+        support.eventually(lambda: len(inside(bench)) >= 7, within=5)
+        began = support.start_time(init)
+        assert began is not None
+        os.kill(host, signal.SIGKILL)
+        times.append(support.eventually(lambda: support.start_time(init) != began and not inside(bench), within=5))
+    print(f"gone after {sorted(times)[100] * 1000:.1f} ms (median), {max(times) * 1000:.1f} ms (longest)")
+    assert max(times) < 0.1, sorted(times)[-5:]
+
+
+def test_kill_9_of_the_host_during_a_launch_leaves_nothing(bench, victims):
+    """At a random moment within the launch, which takes some milliseconds."""
+    random.seed(3)
+    another, _ = victims
+    seen = 0
+    for _ in range(150):
+        host = another()
+        end = time.perf_counter() + random.uniform(0, 12e-3)
+        while time.perf_counter() < end:
+            pass
+        seen += bool(inside(bench))
+        os.kill(host, signal.SIGKILL)
+        support.eventually(lambda: not inside(bench), within=0.5)
+    assert seen > 2, "no launch was far enough for the probe to see it"
+
+
+def test_descriptors_of_the_host_do_not_reach_the_worker(host, bench):
+    read, write = os.pipe()
+    os.set_inheritable(read, True)
+    os.set_inheritable(write, True)
+    try:
+        extra = [os.dup(read) for _ in range(500)]
+        for fd in extra:
+            os.set_inheritable(fd, True)
+        assert bench.outside("descriptors", close_fds=False).count(":10000") > 500
+        assert [d.split(":")[0] for d in bench.inside("descriptors").split()] == ["0", "1", "2"]
+    finally:
+        for fd in [read, write, *extra]:
+            os.close(fd)
+
+
+def test_a_host_without_standard_streams_can_spawn(bench):
+    """Descriptors 0, 1 and 2 are closed, so that new ones take their numbers."""
+    program = f"""
+import os, sys; sys.path.insert(0, {str(support.HERE)!r})
+import ffi
+out = os.dup(1)
+out = os.fdopen(out if out > 50 else os.dup2(out, 60), "w")
+for fd in (0, 1, 2): os.close(fd)
+with ffi.Host() as host:
+    policy = ffi.Policy("notebook", ("read", {str(bench.folder)!r}))
+    worker = host.spawn(policy, ffi.Launch("worker", {bench.path("worker")!r})).wait_ready()
+    out.write(worker.ask("echo", "fine").text); out.flush()
+    worker.ask("print", "1", "text")
+    out.write(worker.output().decode()); out.flush()
+"""
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=30)
+    assert done.stdout == b"finetext"
+
+
+def test_a_host_with_few_descriptors_left_gets_an_error_and_leaks_none(host, bench):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    filled, failed, spawned = [], 0, 0
+    try:
+        with pytest.raises(OSError):
+            while True:
+                filled.append(os.open("/dev/null", os.O_RDONLY))
+        for _ in range(40):
+            os.close(filled.pop())
+            before = set(filled)
+            try:
+                worker = host.spawn(bench.policy(), bench.probe("exit", "0"))
+            except LauterError as error:
+                failed += 1
+                assert error.message and error.code in (C.ERROR_SYSTEM, C.ERROR_LIMIT, C.ERROR_LAUNCH), error
+                room = 0
+                with pytest.raises(OSError):  # as many are free as before: none leaked
+                    while True:
+                        before.add(os.open("/dev/null", os.O_RDONLY))
+                        room += 1
+                for fd in before - set(filled):
+                    os.close(fd)
+                assert room == failed
+            else:
+                spawned += 1
+                worker.exited()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for fd in filled:
+            os.close(fd)
+    assert failed > 2 and spawned > 2, (failed, spawned)
+    one_life(host, bench)
+
+
+def test_the_library_writes_nothing_to_the_host_s_streams(bench):
+    program = f"""
+import sys; sys.path.insert(0, {str(support.HERE)!r})
+import ffi
+with ffi.Host() as host:
+    policy = ffi.Policy("notebook", ("read", {str(bench.folder)!r}))
+    for rule in ("honest", "wrong-magic", "exits-before-ready", "frame-too-large"):
+        worker = host.spawn(policy, ffi.Launch("worker", {bench.path("liar")!r}, rule))
+        worker.start("anything")
+        if rule == "honest":
+            worker.stop()
+        worker.exited()
+"""
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_loading_the_library_starts_no_thread_and_takes_no_signal(bench):
+    assert threading.active_count() >= 1
+    before = support.Traces()
+    again = ctypes.CDLL(str(ffi.library_path()))
+    assert again.lauter_abi_version() == C.ABI_VERSION
+    with ffi.Host() as host:
+        one_life(host, bench)
+        assert support.Traces().threads == before.threads
