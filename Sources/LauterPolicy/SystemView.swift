@@ -6,19 +6,19 @@ package enum SystemView {
   /// Folders that are readable where they exist. On a merged-usr system all but the first are links into it.
   package static let folders = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
 
-  /// Below /etc, what is readable where it exists: what libraries and language runtimes look up. No private keys (ssl/private),
+  /// Below /etc, what is readable where it exists: what libraries and language runtimes look up, and little more,
+  /// for each costs a launch ten to twenty microseconds. No private keys (ssl/private),
   /// no tokens (npmrc, gitconfig), no accounts.
   package static let etc = [
-    "alternatives", "crypto-policies", "debian_version", "fonts", "gai.conf", "host.conf",
-    "ImageMagick-6", "inputrc", "julia", "ld.so.cache", "locale.alias", "locale.conf",
-    "localtime", "magic", "matplotlibrc", "mime.types", "OpenCL", "openmpi", "os-release",
-    "papersize", "pki/ca-trust/extracted", "pki/tls/cert.pem", "pki/tls/certs",
+    "alternatives", "crypto-policies", "fonts", "ImageMagick-6", "julia", "ld-musl-aarch64.path",
+    "ld-musl-x86_64.path", "ld.so.cache", "localtime", "matplotlibrc", "mime.types", "OpenCL",
+    "openmpi", "os-release", "pki/ca-trust/extracted", "pki/tls/cert.pem", "pki/tls/certs",
     "pki/tls/openssl.cnf", "protocols", "R", "services", "ssl/cert.pem", "ssl/certs",
-    "ssl/openssl.cnf", "terminfo", "texmf", "timezone", "vulkan",
+    "ssl/openssl.cnf", "texmf", "timezone", "vulkan",
   ]
 
   /// Beginnings of further names in /etc that are readable: versioned folders of language runtimes.
-  package static let etcPrefixes = ["java-", "ld-musl-", "octave", "python3"]
+  package static let etcPrefixes = ["java-", "octave", "python3"]
 
   /// Names in /etc that are readable with `net host`: how names are resolved there.
   package static let etcNetwork = ["resolv.conf", "hosts"]

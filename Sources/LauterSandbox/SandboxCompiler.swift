@@ -18,6 +18,7 @@ package final class SandboxCompiler {
   package let offer: KernelOffer
   /// libseccomp takes a millisecond for a program: each is built once.
   private var filters: [(wish: FilterWish, program: [UInt8])] = []
+  private var machine = SystemFiles()
 
   package init() { offer = KernelOffer() }
   /// For tests: another machine.
@@ -50,7 +51,8 @@ package final class SandboxCompiler {
       return try unconfined(policy, launch, runtimeDirectory, missing)
     }
 
-    var view = View(system: policy, identity)
+    if !machine.isCurrent { machine = SystemFiles() }
+    var view = View(system: policy, identity, machine)
     var interpreter: PythonInterpreter?
     var runtime = runtimeDirectory
     if launch.kind == .python {

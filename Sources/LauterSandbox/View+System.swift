@@ -9,10 +9,10 @@
 
 /// What every confined worker sees: `SystemView`, as far as this machine has it.
 extension View {
-  init(system policy: Policy, _ identity: Identity) {
-    addPrograms()
-    addEtc(policy, identity)
+  init(system policy: Policy, _ identity: Identity, _ machine: SystemFiles) {
+    self.init(entries: machine.entries)
     addDevices(policy)
+    addEtc(policy, identity)
     // `subset=pid` leaves nothing but processes, which Julia and the JVM cannot live with; numpy can.
     put("/proc", .proc(policy.preset == .strict ? "subset=pid,hidepid=invisible" : "masked"))
     put("/tmp", .tmpfs(size: policy.temporaryBytes, mode: 0o1777))
@@ -23,22 +23,7 @@ extension View {
     }
   }
 
-  private mutating func addPrograms() {
-    for folder in SystemView.folders {
-      if let target = HostFile.link(folder) {
-        put(folder, .link(target))
-      } else if let file = HostFile.existing(folder), file.isDirectory {
-        put(folder, .tree(file, [], mapped: false))
-      }
-    }
-  }
-
   private mutating func addDevices(_ policy: Policy) {
-    for name in SystemView.devices {
-      let path = "/dev/" + name
-      guard let file = HostFile.existing(path) else { continue }
-      put(path, .tree(file, .devices, mapped: false))
-    }
     put("/dev/fd", .link("/proc/self/fd"))
     put("/dev/stdin", .link("/proc/self/fd/0"))
     put("/dev/stdout", .link("/proc/self/fd/1"))
@@ -55,16 +40,10 @@ extension View {
 
   // MARK: /etc
 
-  /// Files up to this size are copied into the worker's /etc rather than mounted there: a fifth of the time.
-  private static let smallFile = 16384
-
   private mutating func addEtc(_ policy: Policy, _ identity: Identity) {
-    for name in SystemView.etc { addEtc("/etc/" + name) }
-    for name in HostFile.names(in: "/etc") {
-      let isListed = SystemView.etcPrefixes.contains { name.utf8.starts(with: $0.utf8) }
-      if isListed { addEtc("/etc/" + name) }
+    if policy.network == .host, let file = HostFile.existing("/etc/resolv.conf"), file.isRegular {
+      put("/etc/resolv.conf", SystemFiles.shown(file))
     }
-    if policy.network == .host { addEtc("/etc/resolv.conf") }
     put("/etc/hosts", .file(View.hosts(policy.network)))
     put("/etc/hostname", .file(Array((SystemView.hostname + "\n").utf8)))
     // Without the machine's directory services, whose sockets are not here.
@@ -72,25 +51,6 @@ extension View {
     let home = policy.homePath ?? "/tmp"
     put("/etc/passwd", .file(View.passwd(identity, home)))
     put("/etc/group", .file(View.group(identity)))
-  }
-
-  private mutating func addEtc(_ path: String) {
-    guard let file = HostFile.existing(path) else { return }
-    // A link into what the worker sees anyway stays a link.
-    if let target = HostFile.link(path),
-      SystemView.folders.contains(where: { PolicyPath.isWithin(file.path, $0) })
-    {
-      put(path, .link(target))
-      return
-    }
-    if file.isRegular, file.isReadableByAll,
-      let contents = HostFile.contents(file.path, upTo: View.smallFile + 1),
-      contents.count <= View.smallFile
-    {
-      put(path, .file(contents))
-      return
-    }
-    if file.isRegular || file.isDirectory { put(path, .tree(file, [], mapped: false)) }
   }
 
   private static func hosts(_ network: Policy.Network) -> [UInt8] {

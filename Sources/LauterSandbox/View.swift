@@ -33,9 +33,12 @@ struct ViewEntry {
 /// The worker's file tree as a value: entries by path, each deciding about what lies below it until the next.
 struct View {
   /// In byte order of the paths: a folder before what lies below it.
-  private(set) var entries: [ViewEntry] = []
+  private(set) var entries: [ViewEntry]
   /// Whether the worker sees the machine's own tree, whole (unconfined).
   var isWhole = false
+
+  /// - Parameter entries: in byte order of their paths.
+  init(entries: [ViewEntry] = []) { self.entries = entries }
 
   /// Set what is at a path; later words win over earlier ones.
   mutating func put(_ path: String, _ kind: ViewEntry.Kind, named: Bool = false) {

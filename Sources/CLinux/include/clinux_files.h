@@ -23,6 +23,7 @@ static inline long lx_write(int fd, const void *data, size_t size) { return lx_r
 typedef struct lx_status {
         uint64_t device, inode, size;
         uint32_t mode, uid, gid;
+        int64_t changed_ns; /* when contents, owner or mode last changed, since 1970 */
 } lx_status;
 
 static inline long lx_status_from(const struct stat *st, lx_status *out) {
@@ -32,6 +33,7 @@ static inline long lx_status_from(const struct stat *st, lx_status *out) {
         out->mode = st->st_mode;
         out->uid = st->st_uid;
         out->gid = st->st_gid;
+        out->changed_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
         return 0;
 }
 static inline long lx_stat(const char *path, lx_status *out) {
