@@ -40,16 +40,26 @@ package enum PolicyPath {
   }
 
   /// Whether two paths are the same bytes.
-  package static func same(_ a: String, _ b: String) -> Bool { a.utf8.elementsEqual(b.utf8) }
+  package static func same(_ a: String, _ b: String) -> Bool {
+    a.utf8.count == b.utf8.count && begins(a, with: b)
+  }
 
   /// Whether `path` is `folder` or lies below it. Both are normalised.
   package static func isWithin(_ path: String, _ folder: String) -> Bool {
-    let path = path.utf8
-    let folder = folder.utf8
-    if folder.elementsEqual("/".utf8) { return path.first == UInt8(ascii: "/") }
-    guard path.starts(with: folder) else { return false }
-    let rest = path.dropFirst(folder.count)
-    return rest.isEmpty || rest.first == UInt8(ascii: "/")
+    let length = folder.utf8.count
+    guard path.utf8.count >= length, begins(path, with: folder) else { return false }
+    if path.utf8.count == length || length == 1 && folder.utf8.first == UInt8(ascii: "/") {
+      return true
+    }
+    let utf8 = path.utf8
+    return utf8[utf8.index(utf8.startIndex, offsetBy: length)] == UInt8(ascii: "/")
+  }
+
+  /// A launch compares some thousands of paths, most of which differ in length: hence by hand. `a` is no shorter.
+  private static func begins(_ a: String, with b: String) -> Bool {
+    var rest = a.utf8.makeIterator()
+    for byte in b.utf8 where rest.next() != byte { return false }
+    return true
   }
 
   /// Whether `path` lies below `folder` and is not `folder` itself.
