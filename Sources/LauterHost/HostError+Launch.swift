@@ -36,6 +36,13 @@ extension HostError {
 
   /// What init's word that step `step` failed with `errno` means.
   init(launchStep step: UInt32, errno: Int32, plan: Plan, launch: Launch, policy: Policy) {
+    if Int(step) == plan.steps.count + 1, case .execute(let execution)? = plan.steps.last {
+      let directory = execution.directory
+      self.init(
+        errno == ENOENT ? LAUTER_ERROR_NOT_FOUND : LAUTER_ERROR_DENIED, subject: directory, errno: errno,
+        step: Int32(step), "working directory \(directory): \(errnoText(errno)) inside the sandbox")
+      return
+    }
     guard step > 0, step <= plan.steps.count else {
       self.init(
         LAUTER_ERROR_LAUNCH, subject: "plan", errno: errno, "reading the plan: \(errnoText(errno))")

@@ -4,9 +4,9 @@ import LauterWire
 import Testing
 
 /// A socket that takes `room` bytes at each write.
-private func drain(_ outbox: inout Outbox, room: Int, rounds: Int = .max) -> [UInt8] {
+private func drain(_ outbox: inout Outbox, room: Int) -> [UInt8] {
   var out: [UInt8] = []
-  for _ in 0..<rounds where !outbox.isEmpty {
+  while !outbox.isEmpty {
     var left = room
     outbox.flush { bytes in
       let taken = min(left, bytes.count)
