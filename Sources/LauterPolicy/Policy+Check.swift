@@ -3,8 +3,8 @@
 extension Policy {
   /// Whether the policy allows something: nil, or why not and what would allow it.
   ///
-  /// Asked of the policy's words alone: the runtime's own folders are readable besides, and what the machine's permissions
-  /// refuse is refused still.
+  /// Asked of the policy's words alone: the runtime's own folders are readable besides, and what
+  /// the machine's permissions refuse is refused still.
   package func check(_ word: String, _ value: String) throws(PolicyError) -> String? {
     if value.utf8.contains(0) {
       throw PolicyError(subject: word, message: "\(word): the value holds a NUL byte")
@@ -32,7 +32,8 @@ extension Policy {
     }
   }
 
-  /// The rule that decides about `path`, which is normalised: the most specific one that names it or a folder above it.
+  /// The rule that decides about `path`, which is normalised: the most specific one that names it
+  /// or a folder above it.
   package func rule(for path: String) -> Rule? {
     var best: Rule?
     for rule in rules where PolicyPath.isWithin(path, rule.path) {
@@ -44,7 +45,8 @@ extension Policy {
   private func checkPath(_ path: String, writing: Bool) -> String? {
     if !isConfined { return nil }
     let rule = rule(for: path)
-    // /tmp and the home are rules that the words `tmp` and `home` make; a longer path of the policy's decides over them.
+    // /tmp and the home are rules that the words `tmp` and `home` make; a longer path of the
+    // policy's decides over them.
     let depth = rule?.path.utf8.count ?? 0
     var ownFolders = ["/tmp", "/dev/shm"]
     if let home = homePath { ownFolders.append(home) }
@@ -77,7 +79,8 @@ extension Policy {
     }
   }
 
-  /// Whether `address` (a host or a host with a port, IPv6 in brackets or alone) is of the loopback. Names are not looked up.
+  /// Whether `address` (a host or a host with a port, IPv6 in brackets or alone) is of the
+  /// loopback. Names are not looked up.
   private static func isLoopback(_ address: String) -> Bool {
     var host = Array(address.utf8)
     if host.first == UInt8(ascii: "[") {

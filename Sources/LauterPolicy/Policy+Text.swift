@@ -3,8 +3,9 @@
 extension Policy {
   /// Apply a text of one `word value` a line. All or nothing.
   ///
-  /// Blank lines and lines that begin with `#` are skipped. In a value, `\n`, `\r`, `\t`, `\s` and `\\` stand for a line's
-  /// end, a carriage return, a tab, a space and a backslash, so that every path and variable has a line.
+  /// Blank lines and lines that begin with `#` are skipped. In a value, `\n`, `\r`, `\t`, `\s` and
+  /// `\\` stand for a line's end, a carriage return, a tab, a space and a backslash, so that every
+  /// path and variable has a line.
   package mutating func parse(
     _ text: String, environment: (String) -> String?
   ) throws(PolicyError) {
@@ -39,8 +40,8 @@ extension Policy {
     try set(wordText, try Policy.unescape(value, for: wordText), environment: environment)
   }
 
-  /// The policy in full, so that parsing it gives an equal policy whatever its preset's words were before. Canonical: equal
-  /// policies, equal texts.
+  /// The policy in full, so that parsing it gives an equal policy whatever its preset's words were
+  /// before. Canonical: equal policies, equal texts.
   package var text: String {
     var lines = Printer()
     switch preset {

@@ -37,7 +37,8 @@ package struct Policy: Sendable {
     package var value: String
   }
 
-  /// Where it began. What a preset means beyond its words: `strict` narrows /proc, `unconfined` confines nothing.
+  /// Where it began. What a preset means beyond its words: `strict` narrows /proc, `unconfined`
+  /// confines nothing.
   package let preset: Preset
   /// At most one for each path, in byte order. The most specific one decides.
   package private(set) var rules: [Rule] = []
@@ -147,7 +148,8 @@ package struct Policy: Sendable {
 }
 
 extension Policy: Equatable {
-  /// Equal policies print equal texts, and the other way round; not `String`'s equality (see `PolicyPath`).
+  /// Equal policies print equal texts, and the other way round; not `String`'s equality (see
+  /// `PolicyPath`).
   package static func == (a: Policy, b: Policy) -> Bool {
     a.text.utf8.elementsEqual(b.text.utf8)
   }

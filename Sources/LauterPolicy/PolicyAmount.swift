@@ -9,7 +9,8 @@ enum PolicyAmount {
       throw PolicyError(
         subject: subject,
         message:
-          "\(subject): '\(text)' is not a size; a size is a number above 0 with K, M or G, such as 512M"
+          "\(subject): '\(text)' is not a size; a size is a number above 0 with K, M or G, "
+          + "such as 512M"
       )
     }
     // More than this no file system and no rlimit_t comparison takes.
@@ -26,7 +27,8 @@ enum PolicyAmount {
       throw PolicyError(
         subject: subject,
         message:
-          "\(subject): '\(text)' is not a time; a time is a number above 0 with ms, s, m or h, such as 90s"
+          "\(subject): '\(text)' is not a time; a time is a number above 0 with ms, s, m or h, "
+          + "such as 90s"
       )
     }
     guard value <= 3_600_000 * 24 * 366 * 10 else {
@@ -85,7 +87,8 @@ enum PolicyAmount {
     return "\(milliseconds)ms"
   }
 
-  /// What to say of `word`, which is none of `known`: the nearest one if it is near, else all of them.
+  /// What to say of `word`, which is none of `known`: the nearest one if it is near, else all of
+  /// them.
   static func suggestion(for word: String, among known: [String]) -> String {
     var best = known[0]
     var least = Int.max

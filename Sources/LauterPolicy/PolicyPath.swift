@@ -2,8 +2,8 @@
 
 /// Absolute paths as text.
 ///
-/// Paths are compared byte by byte: `String` takes canonically equivalent spellings for equal, the kernel does not,
-/// and a rule for one name must not be found for another.
+/// Paths are compared byte by byte: `String` takes canonically equivalent spellings for equal, the
+/// kernel does not, and a rule for one name must not be found for another.
 package enum PolicyPath {
   /// PATH_MAX without its NUL.
   private static let longest = 4095
@@ -55,7 +55,8 @@ package enum PolicyPath {
     return utf8[utf8.index(utf8.startIndex, offsetBy: length)] == UInt8(ascii: "/")
   }
 
-  /// A launch compares some thousands of paths, most of which differ in length: hence by hand. `a` is no shorter.
+  /// A launch compares some thousands of paths, most of which differ in length: hence by hand. `a`
+  /// is no shorter.
   private static func begins(_ a: String, with b: String) -> Bool {
     var rest = a.utf8.makeIterator()
     for byte in b.utf8 where rest.next() != byte { return false }

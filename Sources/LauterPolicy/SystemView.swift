@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What every confined worker sees of the machine, without being asked: programs and libraries, and of /etc only what
-/// libraries look up, nothing that names users, keys, services or the network of the machine.
+/// What every confined worker sees of the machine, without being asked: programs and libraries, and
+/// of /etc only what libraries look up, nothing that names users, keys, services or the network of
+/// the machine.
 package enum SystemView {
-  /// Folders that are readable where they exist. On a merged-usr system all but the first are links into it.
+  /// Folders that are readable where they exist. On a merged-usr system all but the first are links
+  /// into it.
   package static let folders = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
 
-  /// Below /etc, what is readable where it exists: what libraries and language runtimes look up, and little more,
-  /// for each costs a launch ten to twenty microseconds. No private keys (ssl/private),
-  /// no tokens (npmrc, gitconfig), no accounts.
+  /// Below /etc, what is readable where it exists: what libraries and language runtimes look up,
+  /// and little more, for each costs a launch ten to twenty microseconds. No private keys
+  /// (ssl/private), no tokens (npmrc, gitconfig), no accounts.
   package static let etc = [
     "alternatives", "crypto-policies", "fonts", "ImageMagick-6", "julia", "ld-musl-aarch64.path",
     "ld-musl-x86_64.path", "ld.so.cache", "localtime", "matplotlibrc", "mime.types", "OpenCL",

@@ -17,7 +17,8 @@ struct Identity: Equatable {
   /// - Parameter ordinal: which of its host's workers it is.
   init(_ offer: KernelOffer, process: UInt32, ordinal: UInt32) {
     guard offer.mapsUsers else {
-      // An ordinary user can map its own id alone, to any; to itself, so that files look as they do outside.
+      // An ordinary user can map its own id alone, to any; to itself, so that files look as they do
+      // outside.
       insideUser = offer.uid
       insideGroup = offer.gid
       outsideUser = offer.uid
@@ -27,8 +28,9 @@ struct Identity: Equatable {
     }
     insideUser = Identity.chosen
     insideGroup = Identity.chosen
-    // The host's pid (at most 22 bits) and eight bits of the worker's number: two workers that live at the same time share
-    // an id only if 255 others of their host were started between them. Then they could still not see each other.
+    // The host's pid (at most 22 bits) and eight bits of the worker's number: two workers that live
+    // at the same time share an id only if 255 others of their host were started between them. Then
+    // they could still not see each other.
     let number = (process & 0x3F_FFFF) << 8 | ordinal & 0xFF
     outsideUser = offer.firstUser + number % offer.userCount
     outsideGroup = outsideUser

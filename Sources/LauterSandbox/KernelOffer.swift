@@ -10,11 +10,13 @@
   import LauterLinux
 #endif
 
-/// What this kernel, and this process' place in it, can do for a sandbox: looked at once for each host.
+/// What this kernel, and this process' place in it, can do for a sandbox: looked at once for each
+/// host.
 package struct KernelOffer: Equatable, Sendable {
   /// Landlock's ABI, 0 without it.
   package var landlock: Int
-  /// May map other user ids than its own, and has a range of them: the worker gets an id that nobody else has.
+  /// May map other user ids than its own, and has a range of them: the worker gets an id that
+  /// nobody else has.
   package var mapsUsers: Bool
   package var uid: UInt32
   package var gid: UInt32
@@ -95,8 +97,8 @@ package struct KernelOffer: Equatable, Sendable {
     return ranges
   }
 
-  /// Where to take workers' ids from: 2³⁰ up, which nobody gives to people, services or containers; in a container that
-  /// has 65,536 ids, 40,000 up.
+  /// Where to take workers' ids from: 2³⁰ up, which nobody gives to people, services or containers;
+  /// in a container that has 65,536 ids, 40,000 up.
   private static func choose(_ users: [Range], _ groups: [Range]) -> (UInt32, UInt32) {
     for (first, count) in [(0x4000_0000, 0x4000_0000), (40_000, 16_384)] as [(UInt64, UInt64)] {
       let fits: (Range) -> Bool = { $0.covers(first, count) }

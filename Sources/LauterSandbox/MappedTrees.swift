@@ -18,8 +18,9 @@
 
 /// Detached mounts of folders whose owner, by an id-mapped mount, is the worker.
 ///
-/// A worker of root's has an id that owns nothing. What the host grants it by name it is to have as the owner has it: a
-/// folder of root's that is writable in the policy is writable, and what the worker makes there belongs to root.
+/// A worker of root's has an id that owns nothing. What the host grants it by name it is to have as
+/// the owner has it: a folder of root's that is writable in the policy is writable, and what the
+/// worker makes there belongs to root.
 struct MappedTrees: ~Copyable {
   private var descriptors: [Int32] = []
   private var spaces: [(uid: UInt32, gid: UInt32, fd: Int32)] = []
@@ -53,7 +54,8 @@ struct MappedTrees: ~Copyable {
       descriptors.append(tree.release())
       return descriptors.count - 1
     } catch {
-      // Network and FUSE file systems have no mapped mounts, nor may the root of a container map what the machine mounted.
+      // Network and FUSE file systems have no mapped mounts, nor may the root of a container map
+      // what the machine mounted.
       let cannotMap = error.errno == EINVAL || error.errno == EPERM || error.errno == EOPNOTSUPP
       let othersMayWrite = file.isDirectory ? file.mode & 0o003 == 0o003 : file.mode & 0o002 != 0
       if cannotMap && (!access.contains(.write) || othersMayWrite) { return nil }

@@ -21,9 +21,11 @@ package final class Preparation {
   package let denySetgroups: Bool
   /// Init's capabilities must survive its exec, though its uid is not 0.
   package let keepCapabilities: Bool
-  /// Detached mounts, in the order of `InitDescriptor.firstTree` and up. Closed with the preparation.
+  /// Detached mounts, in the order of `InitDescriptor.firstTree` and up. Closed with the
+  /// preparation.
   package let trees: [Int32]
-  /// What is not enforced: words that `allow-missing` let pass, and "groups" where an ordinary user's groups stay.
+  /// What is not enforced: words that `allow-missing` let pass, and "groups" where an ordinary
+  /// user's groups stay.
   package let missing: [String]
 
   init(

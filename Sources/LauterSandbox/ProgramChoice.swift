@@ -7,7 +7,8 @@
   import LauterPolicy
 #endif
 
-/// The program of a launch as the worker will find it, with its arguments, environment and working directory.
+/// The program of a launch as the worker will find it, with its arguments, environment and working
+/// directory.
 struct ProgramChoice {
   private let policy: Policy
   private let launch: Launch

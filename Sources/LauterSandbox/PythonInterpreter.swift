@@ -64,8 +64,9 @@ struct PythonInterpreter {
     HostFile.contents(path, upTo: 4)?.elementsEqual([0x7F, 0x45, 0x4C, 0x46]) ?? false
   }
 
-  /// What a pyenv shim (a script in `ROOT/shims`) would start, read from `ROOT/version`: the shim itself needs a shell and
-  /// the whole of pyenv to find out. Nil for anything else, and where the choice is "system": the next one on PATH.
+  /// What a pyenv shim (a script in `ROOT/shims`) would start, read from `ROOT/version`: the shim
+  /// itself needs a shell and the whole of pyenv to find out. Nil for anything else, and where the
+  /// choice is "system": the next one on PATH.
   private static func shimmed(_ path: String) -> String? {
     let folder = PolicyPath.parent(path)
     guard PolicyPath.name(folder).utf8.elementsEqual("shims".utf8) else { return nil }
@@ -124,7 +125,8 @@ struct PythonInterpreter {
     try collect(hop, depth: depth + 1)
   }
 
-  /// The program itself: its installation is the folder above `bin`, if that holds a Python library.
+  /// The program itself: its installation is the folder above `bin`, if that holds a Python
+  /// library.
   private mutating func collectInstallation(_ path: String) throws(SandboxError) {
     guard let file = HostFile.existing(path) else { return }
     let prefix = PolicyPath.parent(PolicyPath.parent(file.path))

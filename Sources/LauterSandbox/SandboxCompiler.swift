@@ -13,7 +13,8 @@
   package import LauterPolicy
 #endif
 
-/// Policy × launch × what this machine offers → what init is told. One for each host; not for two threads at a time.
+/// Policy × launch × what this machine offers → what init is told. One for each host; not for two
+/// threads at a time.
 package final class SandboxCompiler {
   package let offer: KernelOffer
   /// libseccomp takes a millisecond for a program: each is built once.
@@ -33,7 +34,8 @@ package final class SandboxCompiler {
   private static let process: UInt64 = 0x2000_0000
   private static let network: UInt64 = 0x4000_0000
 
-  /// Look every path up and make the plan. Nothing is started; the mounts that root's workers need are made, detached.
+  /// Look every path up and make the plan. Nothing is started; the mounts that root's workers need
+  /// are made, detached.
   ///
   /// - Parameters:
   ///   - runtimeDirectory: the folder of the Python runtime, for a launch of that kind.
@@ -140,7 +142,8 @@ package final class SandboxCompiler {
     let choice = ProgramChoice(policy, launch, interpreter, runtime: runtimeDirectory)
     let execution = try choice.execution(in: view)
     var steps: [Step] = [.privateMounts, .proc(path: "/proc", options: "")]
-    // An ordinary user needs a user namespace to make the others, and gives up what power that lends.
+    // An ordinary user needs a user namespace to make the others, and gives up what power that
+    // lends.
     if !offer.mapsUsers { steps.append(.dropPrivilege(lastCapability: offer.lastCapability)) }
     steps += limits(policy)
     steps.append(.execute(execution))
@@ -175,11 +178,13 @@ package final class SandboxCompiler {
   }
 
   private func limits(_ policy: Policy) -> [Step] {
-    // A core of 0 bytes is still handed to a program that the machine pipes cores to; of 1 byte it is not.
+    // A core of 0 bytes is still handed to a program that the machine pipes cores to; of 1 byte it
+    // is not.
     var steps: [Step] = [.limit(resource: UInt32(LX_RLIMIT_CORE), soft: 1, hard: 1)]
     if policy.isConfined {
-      // A worker that shares its host's user id shares its quota of descriptors in flight, which each side compares with its
-      // own limit: with less than the host has it cannot use up the host's.
+      // A worker that shares its host's user id shares its quota of descriptors in flight, which
+      // each side compares with its own limit: with less than the host has it cannot use up the
+      // host's.
       let most =
         offer.mapsUsers ? offer.openFilesHard : max(64, offer.openFilesSoft / 4 * 3)
       let hard = min(4096, most)

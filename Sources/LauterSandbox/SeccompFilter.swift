@@ -16,11 +16,13 @@ struct FilterWish: Equatable {
   var internet: Bool
 }
 
-/// Seccomp programs: which calls by libseccomp, and before them the few checks of arguments, in the kernel's own words.
+/// Seccomp programs: which calls by libseccomp, and before them the few checks of arguments, in the
+/// kernel's own words.
 enum SeccompFilter {
   /// The list of calls, as `struct sock_filter`s.
   static func compile(_ wish: FilterWish) throws(SandboxError) -> [UInt8] {
-    // Unknown and newer calls do not exist: libraries then take their older way. So does another architecture's entry.
+    // Unknown and newer calls do not exist: libraries then take their older way. So does another
+    // architecture's entry.
     let absent = csandbox_errno(UInt32(ENOSYS))
     guard let filter = csandbox_filter_new(absent, absent) else {
       throw SandboxError(
@@ -33,8 +35,8 @@ enum SeccompFilter {
     let refused = csandbox_errno(UInt32(EPERM))
     for name in SystemCalls.refused { try add(filter, refused, name) }
     try addSockets(filter, wish)
-    // The query, Linux, and without address randomisation (0x40000), as debuggers and some Lisps want it; none that makes
-    // readable memory executable.
+    // The query, Linux, and without address randomisation (0x40000), as debuggers and some Lisps
+    // want it; none that makes readable memory executable.
     for persona: UInt32 in [0xFFFF_FFFF, 0, 0x4_0000] {
       let condition = equal(0, Int32(bitPattern: persona))
       try add(filter, csandbox_allow(), "personality", [condition])
@@ -55,11 +57,11 @@ enum SeccompFilter {
     }
   }
 
-  /// socket(2) takes ints: the upper halves of the arguments are not the kernel's to see, and not ours.
+  /// socket(2) takes ints: the upper halves of the arguments are not the kernel's to see, and not
+  /// ours.
   private static func equal(_ argument: UInt32, _ value: Int32) -> csandbox_condition {
     csandbox_condition(
-      argument: argument, compare: UInt32(CSANDBOX_MASKED), mask: 0xFFFF_FFFF,
-      value: UInt64(UInt32(bitPattern: value)))
+      argument: argument, mask: 0xFFFF_FFFF, value: UInt64(UInt32(bitPattern: value)))
   }
 
   private static func addSockets(
@@ -82,8 +84,9 @@ enum SeccompFilter {
     }
     // NETLINK_ROUTE tells getifaddrs(3) the interfaces; it changes none without a capability.
     try add(filter, csandbox_allow(), "socket", [equal(0, netlink), equal(2, 0)])
-    // Families that programs probe for: IPX, AppleTalk, X.25, PACKET, CAN, TIPC, Bluetooth, ALG, VSOCK (no network namespace
-    // confines it), XDP. Of the rest socket(2) says that it does not exist.
+    // Families that programs probe for: IPX, AppleTalk, X.25, PACKET, CAN, TIPC, Bluetooth, ALG,
+    // VSOCK (no network namespace confines it), XDP. Of the rest socket(2) says that it does not
+    // exist.
     for family: Int32 in [4, 5, 9, 17, 29, 30, 31, 38, 40, 44] {
       try add(filter, csandbox_errno(UInt32(EAFNOSUPPORT)), "socket", [equal(0, family)])
     }

@@ -7,10 +7,12 @@
   import CSandbox
 #endif
 
-/// What a filter checks of arguments, in instructions that stand before libseccomp's and fall through to them.
+/// What a filter checks of arguments, in instructions that stand before libseccomp's and fall
+/// through to them.
 ///
-/// By hand, because what is compared is half an argument: the kernel takes an ioctl's number and clone's flags from the lower
-/// half and never looks at the upper, so a comparison of the whole is walked around by setting a bit there (CVE-2019-10063).
+/// By hand, because what is compared is half an argument: the kernel takes an ioctl's number and
+/// clone's flags from the lower half and never looks at the upper, so a comparison of the whole is
+/// walked around by setting a bit there (CVE-2019-10063).
 struct SeccompPrologue {
   /// `struct sock_filter`: u16 code, u8 jump if true, u8 jump if false, u32 constant.
   private var instructions: [(code: UInt16, yes: UInt8, no: UInt8, k: UInt32)] = []
@@ -21,8 +23,9 @@ struct SeccompPrologue {
   private static let anyBit: UInt16 = 0x45
   private static let give: UInt16 = 0x06
 
-  /// - Parameter pass: where no program but the first may be executed: what the upper halves of execveat's descriptor and
-  ///   flags must be. The kernel does not look at them; only init knows it, and it is gone when the first program runs.
+  /// - Parameter pass: where no program but the first may be executed: what the upper halves of
+  ///   execveat's descriptor and flags must be. The kernel does not look at them; only init knows
+  ///   it, and it is gone when the first program runs.
   static func instructions(pass: UInt64?) -> [UInt8] {
     var body = SeccompPrologue()
     // Put bytes into the terminal's input, as if typed (a host's shell reads them).
@@ -31,8 +34,8 @@ struct SeccompPrologue {
       block.refuse(ifEqual: 0x5412)  // TIOCSTI
       block.refuse(ifEqual: 0x541C)  // TIOCLINUX
     }
-    // CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET: a user namespace gives capabilities, and with
-    // them reach into parts of the kernel that ordinary users never see.
+    // CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET: a user namespace gives
+    // capabilities, and with them reach into parts of the kernel that ordinary users never see.
     body.block("clone") { block in
       block.loadLower(0)
       block.refuse(ifAny: 0x7E02_0000)
@@ -57,7 +60,8 @@ struct SeccompPrologue {
     instructions.append((code, yes, no, k))
   }
 
-  /// Instructions for one call; what they do not refuse goes on behind them. Nothing where there is no such call.
+  /// Instructions for one call; what they do not refuse goes on behind them. Nothing where there is
+  /// no such call.
   private mutating func block(_ name: String, _ build: (inout SeccompPrologue) -> Void) {
     let number = csandbox_call_number(name)
     guard number >= 0 else { return }

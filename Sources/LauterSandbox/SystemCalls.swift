@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The calls that a confined worker may make, by what they are for, and those that it is refused by name.
+/// The calls that a confined worker may make, by what they are for, and those that it is refused by
+/// name.
 ///
-/// What stands in neither list does not exist for it (ENOSYS). Names that this machine does not have are skipped.
+/// What stands in neither list does not exist for it (ENOSYS). Names that this machine does not
+/// have are skipped.
 enum SystemCalls {
   struct Group {
     var name: StaticString
@@ -31,7 +33,8 @@ enum SystemCalls {
     Group(
       name: "process",
       names: [
-        // clone's namespaces are refused by the prologue; clone3, whose flags a filter cannot see, does not exist.
+        // clone's namespaces are refused by the prologue; clone3, whose flags a filter cannot see,
+        // does not exist.
         "arch_prctl", "capget", "capset", "clone", "execve", "execveat", "exit", "exit_group",
         "fork", "get_robust_list", "getcpu", "getegid", "geteuid", "getgid", "getgroups",
         "getpgid", "getpgrp", "getpid", "getppid", "getpriority", "getrandom", "getresgid",
@@ -89,8 +92,9 @@ enum SystemCalls {
       ]),
   ]
 
-  /// Calls that reach past the sandbox, into other processes or into parts of the kernel that seldom see strangers. A program
-  /// that tries one is told that it may not, rather than that the call does not exist.
+  /// Calls that reach past the sandbox, into other processes or into parts of the kernel that
+  /// seldom see strangers. A program that tries one is told that it may not, rather than that the
+  /// call does not exist.
   static let refused: [String] = [
     // Around the filter itself.
     "io_uring_enter", "io_uring_register", "io_uring_setup",

@@ -10,8 +10,8 @@
   import LauterPolicy
 #endif
 
-/// What of `SystemView` this machine has. Looked up once and kept while nothing of it has changed: a launch asks for forty
-/// paths, and resolving each anew costs it half a millisecond.
+/// What of `SystemView` this machine has. Looked up once and kept while nothing of it has changed:
+/// a launch asks for forty paths, and resolving each anew costs it half a millisecond.
 struct SystemFiles {
   /// In byte order of the paths.
   private(set) var entries: [ViewEntry] = []
@@ -78,7 +78,8 @@ struct SystemFiles {
     if let status = Seen(path) { seen.append(status) }
   }
 
-  /// Files up to this size are copied into the worker's /etc rather than mounted there: half of the time.
+  /// Files up to this size are copied into the worker's /etc rather than mounted there: half of the
+  /// time.
   private static let smallFile = 16384
 
   static func shown(_ file: HostFile) -> ViewEntry.Kind {

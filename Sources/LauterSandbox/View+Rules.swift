@@ -69,7 +69,8 @@ extension View {
   /// A folder or file of the runtime's, readable unless it is already.
   mutating func add(runtime file: HostFile, _ identity: Identity) {
     if case .tree? = decider(for: file.path)?.kind { return }
-    // Installations are for everybody to read; mapping one that is costs a user namespace for nothing.
+    // Installations are for everybody to read; mapping one that is costs a user namespace for
+    // nothing.
     let mapped = identity.isForeign && !file.isOpenToAll
     put(file.path, .tree(file, [], mapped: mapped))
   }

@@ -37,7 +37,8 @@ extension View {
       case .emptied: steps.append(.tmpfs(path: path, size: 65536, mode: 0o555))
       }
     }
-    // A cover that has something writable below it stays a mount that can be written: Landlock grants nothing there.
+    // A cover that has something writable below it stays a mount that can be written: Landlock
+    // grants nothing there.
     for entry in entries {
       if case .emptied = entry.kind, !hasWritable(below: entry.path) {
         steps.append(.readOnly(path: entry.path))

@@ -13,7 +13,8 @@ extension View {
     self.init(entries: machine.entries)
     addDevices(policy)
     addEtc(policy, identity)
-    // `subset=pid` leaves nothing but processes, which Julia and the JVM cannot live with; numpy can.
+    // `subset=pid` leaves nothing but processes, which Julia and the JVM cannot live with; numpy
+    // can.
     put("/proc", .proc(policy.preset == .strict ? "subset=pid,hidepid=invisible" : "masked"))
     put("/tmp", .tmpfs(size: policy.temporaryBytes, mode: 0o1777))
     put("/run", .folder)

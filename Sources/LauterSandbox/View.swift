@@ -10,7 +10,8 @@
 /// What the worker will find at one path.
 struct ViewEntry {
   enum Kind {
-    /// A file or folder of the machine, with everything below it. `mapped`: its owner's rights are to be the worker's.
+    /// A file or folder of the machine, with everything below it. `mapped`: its owner's rights are
+    /// to be the worker's.
     case tree(HostFile, TreeAccess, mapped: Bool)
     case tmpfs(size: UInt64, mode: UInt32)
     case folder
@@ -30,7 +31,8 @@ struct ViewEntry {
   var isNamed = false
 }
 
-/// The worker's file tree as a value: entries by path, each deciding about what lies below it until the next.
+/// The worker's file tree as a value: entries by path, each deciding about what lies below it until
+/// the next.
 struct View {
   /// In byte order of the paths: a folder before what lies below it.
   private(set) var entries: [ViewEntry]
@@ -60,8 +62,8 @@ struct View {
     entries.last { PolicyPath.isBelow(path, $0.path) }
   }
 
-  /// Remove what has no place: files and links that would have to be made inside a tree of the machine, covers with nothing
-  /// below them to cover.
+  /// Remove what has no place: files and links that would have to be made inside a tree of the
+  /// machine, covers with nothing below them to cover.
   mutating func settle() {
     // From the top, so that what was removed decides about nothing.
     var index = 0
@@ -91,9 +93,11 @@ struct View {
     }
   }
 
-  /// Where on the machine what the worker sees as `path` lies; nil if it sees nothing of the machine there.
+  /// Where on the machine what the worker sees as `path` lies; nil if it sees nothing of the
+  /// machine there.
   ///
-  /// Symbolic links of the view's own making are followed; those inside trees are the kernel's business.
+  /// Symbolic links of the view's own making are followed; those inside trees are the kernel's
+  /// business.
   func source(of path: String) -> String? {
     if isWhole { return path }
     var path = path
@@ -114,7 +118,8 @@ struct View {
     return nil
   }
 
-  /// Whether the worker finds a folder of the sandbox's own making at `path`: a tmpfs, or a parent of some entry.
+  /// Whether the worker finds a folder of the sandbox's own making at `path`: a tmpfs, or a parent
+  /// of some entry.
   func makesFolder(_ path: String) -> Bool {
     if PolicyPath.same(path, "/") { return true }
     for entry in entries where PolicyPath.isWithin(entry.path, path) {
@@ -127,7 +132,8 @@ struct View {
     return false
   }
 
-  /// `path` with `.` and `..` taken as text, which is right for links between folders that are no links themselves.
+  /// `path` with `.` and `..` taken as text, which is right for links between folders that are no
+  /// links themselves.
   private static func lexical(_ path: String) -> String? {
     var parts: [Substring.UTF8View] = []
     for part in path.utf8.split(separator: UInt8(ascii: "/")) {

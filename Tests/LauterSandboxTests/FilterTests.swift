@@ -59,7 +59,8 @@ import Testing
     let filter = try Filter()
     let read = csandbox_call_number("read")
     #expect(try filter.evaluator.decide(read, architecture: filter.architecture) == .allow)
-    // i386, and on x86_64 the calls of x32, which come with the same architecture and bit 30 of the number.
+    // i386, and on x86_64 the calls of x32, which come with the same architecture and bit 30 of the
+    // number.
     #expect(try filter.evaluator.decide(read, architecture: 0x4000_0003) == .errno(ENOSYS))
     #expect(try filter.evaluator.decide(3, architecture: 0x4000_0003) == .errno(ENOSYS))
     if filter.architecture == 0xC000_003E {

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 static inline long lx_open(const char *path, int flags, unsigned mode) { return lx_result(open(path, flags, mode)); }
 static inline long lx_openat(int at, const char *path, int flags, unsigned mode) {
@@ -54,7 +53,6 @@ static inline long lx_readlink(const char *path, char *out, size_t size) {
         return lx_result(readlink(path, out, size));
 }
 static inline long lx_access(const char *path, int mode) { return lx_result(access(path, mode)); }
-static inline long lx_lseek(int fd, int64_t offset, int whence) { return lx_result(lseek(fd, offset, whence)); }
 
 /* `path` without symbolic links, NUL-terminated, in `out` of LX_PATH_MAX bytes; its length. */
 enum { LX_PATH_MAX = PATH_MAX };
@@ -65,14 +63,5 @@ static inline long lx_realpath(const char *path, char *out) {
 /* Raw `struct linux_dirent64`s: u64 inode, i64 offset, u16 size of the entry, u8 type, NUL-terminated name. */
 static inline long lx_getdents64(int fd, void *out, size_t size) {
         return lx_result(syscall(SYS_getdents64, fd, out, size));
-}
-
-/* The filesystem's type: the magic number of statfs(2). */
-static inline long lx_filesystem(int fd, uint64_t *type) {
-        struct statfs fs;
-        if (fstatfs(fd, &fs) < 0)
-                return -(long)errno;
-        *type = (uint64_t)fs.f_type;
-        return 0;
 }
 #endif

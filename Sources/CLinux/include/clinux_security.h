@@ -18,9 +18,7 @@ typedef struct lx_landlock_ruleset_attr {
 } lx_landlock_ruleset_attr;
 
 /* The kernel's Landlock ABI, 1 and up; -ENOSYS or -EOPNOTSUPP without it. */
-static inline long lx_landlock_abi(void) {
-        return lx_result(syscall(SYS_landlock_create_ruleset, NULL, 0, 1));
-}
+static inline long lx_landlock_abi(void) { return lx_result(syscall(SYS_landlock_create_ruleset, NULL, 0, 1)); }
 static inline long lx_landlock_create_ruleset(const lx_landlock_ruleset_attr *attr) {
         return lx_result(syscall(SYS_landlock_create_ruleset, attr, sizeof *attr, 0));
 }
@@ -94,8 +92,7 @@ static inline long lx_getegid(void) { return getegid(); }
 static inline long lx_has_other_groups(void) {
         gid_t groups[1024];
         int count = getgroups(1024, groups), others = 0;
-        for (int i = 0; i < count; i++)
-                others += groups[i] != getegid();
+        for (int i = 0; i < count; i++) others += groups[i] != getegid();
         return others;
 }
 /* Random bytes that nobody can foresee; blocks only on a machine that has just begun to boot. */
