@@ -212,9 +212,9 @@ class Contained(NotebookTest):
     def test_a_death_is_told_and_a_fresh_worker_goes_on(self):
         crash = "import os\nprint('last words', flush=True)\nos.kill(os.getpid(), 11)"
         outputs = self.outputs("x = 1", crash, "'x' in globals()", status=1)
-        self.assertEqual(outputs[1][0], ("stdout", "last words\n"))
-        self.assertEqual(outputs[1][1][:2], ("error", "WorkerDied"))
-        self.assertIn("SIGSEGV", outputs[1][1][2])
+        self.assertIn(("stdout", "last words\n"), outputs[1])
+        self.assertEqual(outputs[1][-1][:2], ("error", "WorkerDied"))
+        self.assertIn("SIGSEGV", outputs[1][-1][2])
         self.assertEqual(outputs[2], [("execute_result", {"text/plain": "False"})])
         self.assertIn("(the worker died)", self.said)
 
@@ -277,17 +277,17 @@ class Signals(NotebookTest):
         self.assertEqual(cells[2]["outputs"], [])
 
     def test_a_second_ctrl_c_ends_a_cell_that_heeds_none(self):
-        fifo = self.folder / "fifo"
-        os.mkfifo(fifo)
+        for name in ("fifo", "again"):
+            os.mkfifo(self.folder / name)
         stubborn = (
-            "while True:\n    try:\n        open('fifo', 'w').close()\n        while True: pass\n"
-            "    except KeyboardInterrupt: pass"
+            "try:\n    open('fifo', 'w').close()\n    while True: pass\nexcept KeyboardInterrupt: pass\n"
+            "open('again', 'w').close()\nwhile True: pass"
         )
         process = self.start("1", stubborn, "3")
-        open(fifo).close()
+        open(self.folder / "fifo").close()
         process.send_signal(signal.SIGINT)
-        # It has caught the first one when it opens the pipe again.
-        open(fifo).close()
+        # It has swallowed the first one when it opens this: two at once would be one.
+        open(self.folder / "again").close()
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 130, said)
