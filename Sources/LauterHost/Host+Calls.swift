@@ -124,9 +124,12 @@ extension Host {
 
   func called(_ worker: Worker, _ message: Message) throws(WireError) {
     if message.nameText.utf8.starts(with: "lauter.".utf8) { return answerItself(worker, message) }
-    guard worker.incoming.count < Bounds.incomingCalls,
-      !worker.incoming.contains(where: { $0.wire == message.id })
-    else { throw .tooManyUnfinished }
+    guard worker.incoming.count < Bounds.incomingCalls else {
+      throw .tooManyCalls(Bounds.incomingCalls)
+    }
+    guard !worker.incoming.contains(where: { $0.wire == message.id }) else {
+      throw .repeatedCall(message.id)
+    }
     let event = Event(LAUTER_EVENT_CALL, of: worker)
     event.call = nextCall
     event.parent = worker.call(message.parent)?.id ?? 0

@@ -86,7 +86,9 @@ extension Host {
     case .control: readControl(worker)
     case .stdout: readStream(worker, .stdout)
     case .stderr: readStream(worker, .stderr)
-    case .stdin: flushStdin(worker)
+    case .stdin:
+      // The reading end is closed: nothing will ever be read, and poll says so without end.
+      if events & EPOLLERR.rawValue != 0 { drop(worker, .stdin) } else { flushStdin(worker) }
     case .pidfd: finish(worker)
     }
   }
@@ -163,6 +165,7 @@ extension Host {
       worker.runtime = greeting.name
     case .ready: perform(worker.lifecycle.ready(), worker)
     case .message(let message):
+      guard worker.lifecycle.phase == .ready else { throw .notReady }
       switch message.kind {
       case .result, .failure: try answered(worker, message)
       case .output: try output(worker, message)

@@ -42,6 +42,8 @@ extension Host {
   private func prepare(
     _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, ordinal: UInt64
   ) throws(HostError) -> Preparation {
+    lx_mutex_lock(compilerLock)
+    defer { lx_mutex_unlock(compilerLock) }
     do throws(SandboxError) {
       return try compiler.prepare(
         policy, launch, runtimeDirectory: runtimeDirectory,
@@ -56,10 +58,7 @@ extension Host {
   ) throws(HostError) -> UInt64 {
     try checkFork()
     let id = lockedId()
-    // The compiler has caches of its own to guard; a launch must not hold up other threads' calls.
-    let preparation = try locked { () throws(HostError) in
-      try prepare(policy, launch, runtimeDirectory, ordinal: id)
-    }
+    let preparation = try prepare(policy, launch, runtimeDirectory, ordinal: id)
     do throws(KernelError) {
       return try spawn(id, preparation, policy, launch, cookie)
     } catch {

@@ -63,7 +63,8 @@ extension Host {
 
   private func dropUntaken(_ worker: Worker) {
     queue.void {
-      guard $0.worker == worker.id && $0.kind == LAUTER_EVENT_OUTPUT else { return false }
+      guard $0.worker == worker.id, $0.kind == LAUTER_EVENT_OUTPUT || $0.kind == LAUTER_EVENT_CALL
+      else { return false }
       settle($0)
       return true
     }

@@ -28,7 +28,9 @@ package final class Host: @unchecked Sendable {
   let initImage: OwnedFD
   let ownPidfd: OwnedFD
   let null: OwnedFD
+  /// Makes plans, under a lock of its own: it looks files up, which may take long, and no call waits for that.
   let compiler = SandboxCompiler()
+  let compilerLock: UnsafeMutablePointer<lx_mutex>
 
   var workers: [UInt64: Worker] = [:]
   var nextWorker: UInt64 = 1
@@ -61,8 +63,11 @@ package final class Host: @unchecked Sendable {
       try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, timer.raw, EPOLLIN.rawValue, 1))
       guard let mark = lx_fork_mark() else { throw KernelError(call: "madvise", errno: ENOMEM) }
       forkMark = mark
-      guard let lock = lx_mutex_new() else { throw KernelError(call: "malloc", errno: ENOMEM) }
+      guard let lock = lx_mutex_new(), let compilerLock = lx_mutex_new() else {
+        throw KernelError(call: "malloc", errno: ENOMEM)
+      }
       self.lock = lock
+      self.compilerLock = compilerLock
     } catch {
       throw HostError(error, doing: "making a host")
     }
@@ -71,6 +76,7 @@ package final class Host: @unchecked Sendable {
   deinit {
     scratch.deallocate()
     lx_mutex_free(lock)
+    lx_mutex_free(compilerLock)
     lx_fork_mark_free(forkMark)
   }
 

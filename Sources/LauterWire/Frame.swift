@@ -34,7 +34,7 @@ package enum WireError: Error, Equatable, Sendable {
   case unknownFlags(UInt8)
   case notAGreeting
   case noCommonVersion(lowest: UInt16, highest: UInt16)
-  case notGreeted
+  case notReady
   case greetedTwice
   case headTooShort
   case tooManyParts(Int)
@@ -46,6 +46,8 @@ package enum WireError: Error, Equatable, Sendable {
   case interleavedHead
   case tooManyUnfinished
   case unknownCall(UInt64)
+  case repeatedCall(UInt64)
+  case tooManyCalls(Int)
 
   /// What the worker did, as the end of a sentence that begins with "the worker broke the protocol:".
   package var description: String {
@@ -58,7 +60,7 @@ package enum WireError: Error, Equatable, Sendable {
     case .notAGreeting: "its first frame is not a greeting of this protocol"
     case .noCommonVersion(let lowest, let highest):
       "it speaks versions \(lowest) to \(highest), this library speaks \(Wire.version)"
-    case .notGreeted: "it spoke before it greeted"
+    case .notReady: "a message before it was ready"
     case .greetedTwice: "it greeted twice"
     case .headTooShort: "a message whose head is cut short"
     case .tooManyParts(let count): "a message of \(count) parts, at most \(Wire.partsMax) are allowed"
@@ -69,6 +71,8 @@ package enum WireError: Error, Equatable, Sendable {
     case .sizesDoNotAddUp: "a message whose parts do not add up to its size"
     case .interleavedHead: "a message that begins twice"
     case .tooManyUnfinished: "more than \(Wire.unfinishedMax) unfinished messages"
+    case .repeatedCall(let id): "a second call \(id) while the first waits for its answer"
+    case .tooManyCalls(let most): "more than \(most) calls that wait for an answer"
     case .unknownCall(let id): "an answer to call \(id), which was never made"
     }
   }
