@@ -4,7 +4,7 @@ import json
 import unittest
 
 from fake_host import METADATA
-from support import RuntimeTest, has, needs
+from support import RuntimeTest, needs
 
 
 class Bundles(RuntimeTest):
@@ -155,7 +155,7 @@ class Display(RuntimeTest):
         self.assertEqual(json.loads(outcome.displays("clear")[0][METADATA]), {"wait": True})
         self.assertEqual(outcome.answer.parts, [])
 
-    @needs("IPython")
+    @needs("IPython", always=False)
     def test_the_real_ipython_reaches_us(self):
         outcome = self.run_cell("import IPython\nfrom IPython.display import publish_display_data, display\npublish_display_data({'text/plain': 'x'})\nIPython.__version__[:6]")
         self.assertEqual(outcome.displays()[0]["text/plain"], b"x")

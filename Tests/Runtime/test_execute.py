@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import unittest
 
-from support import RuntimeTest, needs, version
+from fake_host import WorkerEnded
+from support import RuntimeTest, version
 
 
 class Execute(RuntimeTest):
@@ -130,8 +131,6 @@ class Containment(RuntimeTest):
         self.assertEqual(self.host.stop(), 0)
 
     def test_a_crash_leaves_the_stack_on_stderr(self):
-        from fake_host import WorkerEnded
-
         with self.assertRaises(WorkerEnded):
             self.host.execute("import ctypes\ndef crash(): ctypes.string_at(0)\ncrash()")
         self.assertEqual(self.host.process.wait(20), -11)

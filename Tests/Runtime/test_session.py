@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
-import struct
 import unittest
 
-from fake_host import CALL, HEADER, HELLO, INTERRUPT, METADATA, STOP, Breach, Host, WorkerEnded, encode, greeting
+import fake_host
+from fake_host import CALL, HEADER, HELLO, INTERRUPT, METADATA, STOP, Host, Outcome, encode, greeting
 from support import RuntimeTest
 
 
@@ -42,8 +42,6 @@ class Greeting(unittest.TestCase):
             self.assertIn("control page", host.wait_stderr("control page"))
 
     def test_it_runs_as_a_folder_and_without_u_as_well(self):
-        import fake_host
-
         for command in ([fake_host.RUNTIME], ["-u", fake_host.RUNTIME], [fake_host.RUNTIME + "/__main__.py"]):
             with Host(command=[fake_host.INTERPRETER] + command) as host:
                 outcome = host.execute("import sys; print(sys.path[0] == '', 'runtime' in str(sys.path))\n__name__")
@@ -51,8 +49,6 @@ class Greeting(unittest.TestCase):
                 self.assertEqual(host.wait_stdout("\n"), "True False\n")
 
     def test_a_relative_path_and_isolated_mode_work(self):
-        import fake_host
-
         path = os.path.relpath(fake_host.RUNTIME)
         for options, first in ((["-I"], False), ([], True)):
             with Host(command=[fake_host.INTERPRETER, *options, path + "/__main__.py"]) as host:
@@ -163,8 +159,6 @@ class Session(RuntimeTest):
     def test_messages_may_be_interleaved(self):
         first = encode("execute", [("text/x-python", b"'first'")])
         second = encode("execute", [("text/x-python", b"'second'")])
-        from fake_host import Outcome
-
         outcomes = []
         for id in (901, 902):
             self.host._slot_of[id] = id - 700
@@ -181,8 +175,6 @@ class Session(RuntimeTest):
         self.assertEqual([each.text for each in outcomes], ["'first'", "'second'"])
 
     def test_a_message_in_single_bytes_is_read(self):
-        from fake_host import Outcome
-
         self.host._slot_of[901] = 200
         self.host._outcomes[901] = outcome = Outcome(901)
         payload = encode("execute", [("text/x-python", b"6*7")])

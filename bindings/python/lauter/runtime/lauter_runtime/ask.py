@@ -5,7 +5,7 @@ import builtins
 import sys
 
 from . import streams, worker
-from .session import RESULT
+from .wire import RESULT
 
 _python_input = builtins.input
 _stdin = sys.stdin

@@ -36,6 +36,10 @@ def run(codes, namespace):
     def redirect(frame):
         nonlocal cancelled
         # Busy user code is interrupted where it is; a loop that sleeps or is about its own business cancels the cell.
+        if frame.f_code is _cell.__code__:
+            # Here a coroutine may have been made and not been awaited yet.
+            interrupt.again()
+            return True
         while frame.f_code not in _OURS:
             name = frame.f_code.co_filename
             frame = frame.f_back

@@ -123,4 +123,4 @@ def _call(value, name, **arguments):
 
 
 def _complain():
-    load(".failure").print_to_stderr()
+    load(".failure").complain()

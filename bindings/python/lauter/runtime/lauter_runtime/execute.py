@@ -6,9 +6,9 @@ import mmap
 import os
 import sys
 
-from . import cells, hooks, worker
+from . import cells, hooks, streams, worker
 from .interrupt import load
-from .session import RESULT
+from .wire import RESULT
 
 METADATA = "application/vnd.lauter.metadata+json"
 
@@ -82,7 +82,7 @@ def execute(call):
         try:
             _publish_figures(None)
         except Exception:
-            failure.print_to_stderr()
+            failure.complain()
         return failure.answer(error)
 
 
@@ -153,7 +153,5 @@ def _leave_forked_child(error):
     elif error is not None:
         load(".failure").print_to_stderr(error)
         status = 1
-    from . import streams
-
     streams.flush()
     os._exit(status)

@@ -5,9 +5,9 @@ import builtins
 import sys
 import traceback
 
-from . import FOLDER, cells
+from . import FOLDER, cells, interrupt
 from .interrupt import load
-from .session import FAILURE, NAME_MAX
+from .wire import FAILURE, NAME_MAX
 
 NOTE = "application/vnd.lauter.note"
 _TEXT_MAX = 1 << 16
@@ -61,9 +61,19 @@ def traceback_text(error):
     return _shortened(text)
 
 
-def print_to_stderr(error=None):
-    """Show an error that does not fail the call: one in a `_repr_html_`, say."""
-    error = error or sys.exc_info()[1]
+def complain():
+    """In an `except`: tell on standard error what does not fail the call, a `_repr_html_` that raised, say.
+
+    What a signal handler raised meanwhile is another matter, and goes on.
+    """
+    error = sys.exc_info()[1]
+    if error is interrupt.from_handler:
+        raise error
+    print_to_stderr(error)
+
+
+def print_to_stderr(error):
+    """Write an exception's traceback to standard error, if that is possible."""
     try:
         sys.stderr.write(traceback_text(error))
     except Exception:

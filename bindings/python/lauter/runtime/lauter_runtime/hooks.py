@@ -74,6 +74,12 @@ def _after_linecache(module):
         cells.cache_lines(module, filename, source)
 
 
+def _after_signal(module):
+    from . import signals
+
+    signals.after_import(module)
+
+
 def _after_getpass(module):
     from . import ask
 
@@ -109,6 +115,7 @@ def _after_ipython(module):
 
 _actions = {
     "linecache": (None, _after_linecache),
+    "signal": (None, _after_signal),
     "getpass": (None, _after_getpass),
     "matplotlib": (_before_matplotlib, _after_matplotlib),
     "IPython.core.display": (None, _after_ipython),

@@ -29,13 +29,18 @@ _claimed = 0
 
 _main = _thread.get_ident()  # where Python runs signal handlers
 _critical = 0  # of the main thread
-_deferred = False
+_deferred = False  # an interrupt waits for the end of the critical section
+_waiting = []  # so do these signal handlers of the user's
 _sleepers = set()
 _HOOK = None
+_is_child = False
 
 redirect = None
-"""While a top-level await runs: a function that takes the interrupted frame and says whether it cancelled the task
-instead (True), because a raise there would break the event loop."""
+"""While a top-level await runs: a function that takes the interrupted frame and says whether it has seen to the
+interrupt in another way (True), because a raise there would break the event loop."""
+
+from_handler = None
+"""The exception that a signal handler of the user's raised last, while its call runs."""
 
 
 def open_page(descriptor):
@@ -71,15 +76,53 @@ def _claim():
     return False
 
 
+def may_raise(frame):
+    """Whether a signal handler that interrupted this frame may raise: the call's code runs, and not our own."""
+    if _is_child:
+        return True
+    if not _running or frame is None or frame.f_code is _AIMED or frame.f_code is _HOOK:
+        return False
+    return not _critical or frame.f_code in _sleepers
+
+
+def put_off(handler, number, frame):
+    """Call a signal handler when the critical section ends. False if there is none."""
+    if not _critical:
+        return False
+    _waiting.append((handler, number, frame))
+    return True
+
+
 def _on_signal(number, frame):
     global _deferred
-    if not _running or frame is None or frame.f_code is _AIMED or frame.f_code is _HOOK:
-        return
-    if _critical and frame.f_code not in _sleepers:
+    if not may_raise(frame):
+        # Within a critical section it is not too late: to be looked at when that ends.
         _deferred = True
         return
     if _claim() and not (redirect is not None and redirect(frame)):
         raise KeyboardInterrupt
+
+
+def again():
+    """Give back the interrupt that was just claimed: it is delivered once more, a moment later."""
+    global _claimed
+    _claimed -= 1
+    try:
+        # From another thread: a signal raised here would land in this very function.
+        _thread.start_new_thread(_deliver, (_running,))
+    except RuntimeError:
+        pass  # no thread to be had: the host's next interrupt will do
+
+
+def _deliver(call):
+    from os import getpid, kill
+    from time import sleep
+
+    while True:
+        sleep(0.001)
+        if _running != call or not 0 < _slot < _slots or _counts[4 * _slot + 2] <= _claimed:
+            return
+        kill(getpid(), _SIGINT)
 
 
 def watch_lost():
@@ -87,29 +130,14 @@ def watch_lost():
     previous = sys.unraisablehook
 
     def hook(lost):
-        global _claimed
         if lost.exc_type is KeyboardInterrupt and _running and _claimed and _thread.get_ident() == _main:
-            # From another thread: a signal raised here would land in this very function.
-            _claimed -= 1
-            try:
-                _thread.start_new_thread(_deliver_again, (_running,))
-            except RuntimeError:
-                pass  # no thread to be had: the host's next interrupt will do
+            again()
         else:
             previous(lost)
 
     global _HOOK
     _HOOK = hook.__code__
     sys.unraisablehook = hook
-
-
-def _deliver_again(call):
-    from os import getpid, kill
-    from time import sleep
-
-    while _running == call and 0 < _slot < _slots and _counts[4 * _slot + 2] > _claimed:
-        kill(getpid(), _SIGINT)
-        sleep(0.001)
 
 
 def harmless_while_critical(function):
@@ -131,7 +159,12 @@ def leave_critical():
     if _thread.get_ident() != _main:
         return
     _critical -= 1
-    if _deferred and not _critical:
+    if _critical:
+        return
+    while _waiting:
+        handler, number, frame = _waiting.pop(0)
+        handler(number, frame)
+    if _deferred:
         _deferred = False
         if _running and _claim():
             raise KeyboardInterrupt
@@ -172,7 +205,7 @@ def aimed(call, slot, function, *arguments):
 
     Returns `(value, None)` or `(None, error)`. When it returns, the mark is cleared and no interrupt can raise.
     """
-    global _running, _critical, redirect
+    global _running, _critical, redirect, from_handler
     value = error = None
     try:
         value = _marked(call, slot, function, arguments)
@@ -180,7 +213,7 @@ def aimed(call, slot, function, *arguments):
         error = raised
     _running = 0
     _critical = 0
-    redirect = None
+    redirect = from_handler = None
     # Again: a handler of the user's may have raised before `_marked` took SIGINT back.
     install()
     return value, error
@@ -191,8 +224,9 @@ _AIMED = aimed.__code__
 
 def in_forked_child():
     """A child of the worker is an ordinary process: Ctrl-C means there what it means anywhere."""
-    global _running
-    _running = 0
+    global _running, _is_child, _critical
+    _running = _critical = 0
+    _is_child = True
     try:
         _signal.signal(_SIGINT, _signal.default_int_handler)
     except ValueError:

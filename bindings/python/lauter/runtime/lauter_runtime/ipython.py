@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stands in for `IPython.display` where IPython is not installed: notebooks import their display functions from there.
 
-`IPython.get_ipython()` says None, as the real one does outside of a shell: nobody is led to believe in more than there is.
+`IPython.get_ipython()` says None, as the real one does outside of a shell: nobody is led to believe in more than there
+is.
 """
 
 import sys
@@ -158,7 +159,16 @@ class Image(DisplayObject):
     _kinds = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif"))
 
     def __init__(
-        self, data=None, url=None, filename=None, format=None, embed=None, width=None, height=None, alt=None, metadata=None
+        self,
+        data=None,
+        url=None,
+        filename=None,
+        format=None,
+        embed=None,
+        width=None,
+        height=None,
+        metadata=None,
+        alt=None,
     ):
         if isinstance(data, str) and data.startswith(("http://", "https://", "data:")):
             url, data = data, None

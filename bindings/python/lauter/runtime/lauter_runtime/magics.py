@@ -5,8 +5,14 @@ Only a cell that is no Python comes here, and of it only the lines that look lik
 one, so that line numbers stay. The rest is refused with a SyntaxError that names what there is.
 """
 
+import os
 import re
+import subprocess
 import sys
+import time
+
+from . import cells, display, streams
+from .interrupt import load
 
 _HERE = '__import__("sys").modules[%r]' % __name__
 _LINE = re.compile(r"^(\s*)(?:([\w.,\s\[\]'\"]*?)\s*(?<![=!<>])=\s*)?([%!])(?![%=])(.*)$", re.S)
@@ -84,8 +90,6 @@ def shell(command):
 
 def captured(command):
     """`x = !command`: its output as a list of lines."""
-    import subprocess
-
     frame = sys._getframe(1)
     done = subprocess.run(_shell_of(_expanded(command, frame)), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     frame.f_globals["_exit_code"] = done.returncode
@@ -93,16 +97,10 @@ def captured(command):
 
 
 def _shell_of(command):
-    import os
-
     return ["/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh", "-c", command]
 
 
 def _run(command):
-    import subprocess
-
-    from . import streams
-
     streams.flush()
     return subprocess.call(_shell_of(command), stdin=subprocess.DEVNULL)
 
@@ -150,8 +148,6 @@ def _config(argument, frame):
 
 def _time(argument, frame):
     global _timer
-    from . import cells
-
     names = frame.f_globals
     outer, _timer = _timer, None
     start_timer()
@@ -166,36 +162,26 @@ def _time(argument, frame):
 
 
 def _timeit(argument, frame):
-    import timeit
-
-    timer = timeit.Timer(argument, globals=frame.f_globals)
+    timer = load("timeit").Timer(argument, globals=frame.f_globals)
     loops, _ = timer.autorange()
     runs = [each / loops for each in timer.repeat(7, loops)]
     print("%s per loop (best of 7 runs, %d loops each)" % (_duration(min(runs)), loops))
 
 
 def _pip(argument, frame):
-    import shlex
-
-    _run("%s -m pip %s" % (shlex.quote(sys.executable), argument))
+    _run("%s -m pip %s" % (load("shlex").quote(sys.executable), argument))
 
 
 def _cd(argument, frame):
-    import os
-
     os.chdir(os.path.expanduser(argument or "~"))
     print(os.getcwd())
 
 
 def _pwd(argument, frame):
-    import os
-
     return os.getcwd()
 
 
 def _env(argument, frame):
-    import os
-
     name, equals, value = argument.partition("=")
     if equals:
         os.environ[name.strip()] = value.strip()
@@ -207,9 +193,7 @@ def _script(argument, text, frame):
     status = _run(text)
     frame.f_globals["_exit_code"] = status
     if status:
-        import subprocess
-
-        raise subprocess.CalledProcessError(status, "the cell's script")
+            raise subprocess.CalledProcessError(status, "the cell's script")
 
 
 def _write_file(argument, text, frame):
@@ -223,8 +207,6 @@ def _write_file(argument, text, frame):
 
 def _shown_as(media):
     def show(argument, text, frame):
-        from . import display
-
         display.publish_display_data({media: text, "text/plain": text})
 
     return show
@@ -233,8 +215,6 @@ def _shown_as(media):
 def start_timer():
     """Begin what finish() reports."""
     global _timer
-    import time
-
     _timer = (time.perf_counter(), time.process_time())
 
 
@@ -243,8 +223,6 @@ def finish():
     global _timer
     if _timer is None:
         return
-    import time
-
     (wall, cpu), _timer = _timer, None
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print("CPU time: %s, wall time: %s" % (_duration(cpu), _duration(wall)))

@@ -28,5 +28,5 @@ def png_of(value):
         )
         return image.getvalue()
     except Exception:
-        load(".failure").print_to_stderr()
+        load(".failure").complain()
         return None

@@ -90,7 +90,7 @@ def _repr(value):
     try:
         return repr(value)
     except Exception:
-        load(".failure").print_to_stderr()
+        load(".failure").complain()
         kind = type(value)
         return "<%s.%s object at %#x, whose repr failed>" % (kind.__module__, kind.__qualname__, id(value))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The session: frames and messages of docs/protocol.md, read and written by whichever thread needs it.
+"""The session: read and written by whichever thread needs it.
 
 No thread of ours reads in the background: an idle worker's main thread sleeps in read(2), and a thread that waits for
 an answer reads for everybody while it waits. Who may read is one lock, the *role*; others sleep until they are woken
@@ -8,89 +8,13 @@ with what they wait for or with the role.
 
 import _thread
 import os
+import sys
 from _collections import deque
-from _struct import Struct, error as _struct_error
 
-from . import interrupt
+from . import interrupt, wire
+from .wire import CALL, FAILURE, HELLO, INTERRUPT, OUTPUT, READY, RESULT, STOP
 
-HELLO, READY, CALL, OUTPUT, RESULT, FAILURE, STOP, INTERRUPT = 1, 2, 3, 4, 5, 6, 8, 9
-FRAME_MAX = 65536
-MESSAGE_MAX = 1 << 30
-PARTS_MAX = 256
-NAME_MAX = 255
-MAGIC = 0x5254554C
-VERSION = 1
-
-_HEADER = Struct("<IBBHQ")
-_GREETING = Struct("<IHHIIQH")
-_HEAD = Struct("<HHIQ")
-_PART = Struct("<HQ")
-_MORE = 1
-
-
-class _Broken(Exception):
-    """What was read is not a message."""
-
-
-class Message:
-    """A whole message. `parts` are pairs of media type and bytes."""
-
-    __slots__ = ("kind", "id", "slot", "name", "parent", "parts")
-
-    def __init__(self, kind, id, slot, name, parent, parts):
-        self.kind = kind
-        self.id = id
-        self.slot = slot
-        self.name = name
-        self.parent = parent
-        self.parts = parts
-
-
-def encode_head(name, parent, parts):
-    """The head of a message, checked against the bounds: ValueError names what is too large."""
-    if len(parts) > PARTS_MAX:
-        raise ValueError("%d parts in one message: at most %d are possible" % (len(parts), PARTS_MAX))
-    name = name.encode("utf-8", "replace")
-    pieces = [_HEAD.pack(len(parts), len(name), 0, parent), name]
-    total = 0
-    for kind, data in parts:
-        kind = kind.encode("utf-8", "replace")
-        if len(kind) > NAME_MAX:
-            raise ValueError("a media type of %d bytes: at most %d are possible" % (len(kind), NAME_MAX))
-        total += len(data)
-        pieces.append(_PART.pack(len(kind), len(data)))
-        pieces.append(kind)
-    head = b"".join(pieces)
-    if total + len(head) > MESSAGE_MAX:
-        raise ValueError("a message of %d bytes: at most %d are possible" % (total, MESSAGE_MAX))
-    if len(name) > NAME_MAX or len(head) > FRAME_MAX:
-        raise ValueError("the names in a message take %d bytes: too many for one frame" % len(head))
-    return head
-
-
-def decode_message(kind, id, slot, chunks):
-    """A message from the payloads of its frames."""
-    first = chunks[0]
-    try:
-        count, name_size, _, parent = _HEAD.unpack_from(first)
-        at = _HEAD.size + name_size
-        name = first[_HEAD.size : at].decode()
-        sizes = []
-        for _ in range(count):
-            type_size, size = _PART.unpack_from(first, at)
-            at += _PART.size
-            sizes.append((first[at : at + type_size].decode(), size))
-            at += type_size
-    except (ValueError, _struct_error) as error:
-        raise _Broken("the head of a message cannot be read: %s" % error)
-    body = first if len(chunks) == 1 else b"".join(chunks)
-    if at + sum(size for _, size in sizes) != len(body):
-        raise _Broken("the sizes in a message do not add up")
-    parts = []
-    for media, size in sizes:
-        parts.append((media, body[at : at + size]))
-        at += size
-    return Message(kind, id, slot, name, parent, parts)
+_PIECES_MAX = 512  # writev(2) takes 1,024
 
 
 class _Waiter:
@@ -126,6 +50,7 @@ class Session:
         self._next_id = 1
         self._role = _thread.allocate_lock()
         self._writing = _thread.allocate_lock()
+        self._reader = self._writer = 0  # the threads that hold these two
         self._poll = None
 
     # ------------------------------------------------------------------------------------------- writing --
@@ -137,22 +62,20 @@ class Session:
     def greet(self):
         """Exchange greetings. The host's is in the socket before the worker is born."""
         kind, _, _, _, payload = self._read_frame()
-        if kind != HELLO or len(payload) < _GREETING.size:
+        if kind != HELLO or len(payload) < wire.GREETING.size:
             self._breach("the first frame is not a greeting")
-        magic, low, high = _GREETING.unpack_from(payload)[:3]
-        if magic != MAGIC:
+        magic, low, high = wire.GREETING.unpack_from(payload)[:3]
+        if magic != wire.MAGIC:
             self._breach("the first frame is not a greeting")
-        import sys
-
         name = b"python %d.%d.%d" % sys.version_info[:3]
-        mine = _GREETING.pack(MAGIC, VERSION, VERSION, 1, 0, MESSAGE_MAX, len(name)) + name
-        self._write(_HEADER.pack(len(mine), HELLO, 0, 0, 0) + mine)
-        if not low <= VERSION <= high:
-            self._breach("no common version: the host speaks %d to %d, this runtime %d" % (low, high, VERSION))
+        mine = wire.GREETING.pack(wire.MAGIC, wire.VERSION, wire.VERSION, 1, 0, wire.MESSAGE_MAX, len(name)) + name
+        self._write([wire.HEADER.pack(len(mine), HELLO, 0, 0, 0) + mine])
+        if not low <= wire.VERSION <= high:
+            self._breach("no common version: the host speaks %d to %d, this runtime %d" % (low, high, wire.VERSION))
 
     def ready(self):
         """Say that calls are taken."""
-        self._write(_HEADER.pack(0, READY, 0, 0, 0))
+        self._write([wire.HEADER.pack(0, READY, 0, 0, 0)])
 
     def answer(self, kind, call, name, parts):
         """End the call `call`. ValueError if the message is too large: nothing was written then."""
@@ -165,64 +88,42 @@ class Session:
     def _send(self, kind, id, name, parent, parts, ends):
         if not self.is_ours():
             return False
-        head = encode_head(name, parent, parts)
+        head = wire.encode_head(name, parent, parts)
+        me = _thread.get_ident()
+        if self._writer == me:
+            return False  # a finaliser that ran while this thread was writing
         interrupt.enter_critical()
         try:
             with self._writing:
+                self._writer = me
                 if kind == OUTPUT:
                     id = self.open_call
                     if not id:
                         return False
-                self._write_message(kind, id, head, parts)
+                self._write(wire.frames_of(kind, id, head, parts))
                 if ends:
                     self.open_call = 0
         finally:
+            if self._writer == me:
+                self._writer = 0
             interrupt.leave_critical()
         return True
 
-    def _write_message(self, kind, id, head, parts):
-        total = len(head) + sum(len(data) for _, data in parts)
-        if total <= FRAME_MAX:
-            pieces = [_HEADER.pack(total, kind, 0, 0, id), head]
-            pieces += [data for _, data in parts]
-            self._write(b"".join(pieces))
-            return
-        # Big parts are never copied into one: each frame gathers slices of them.
-        left = total
-        room = FRAME_MAX
-        frame = [b""]
-        for data in [head] + [data for _, data in parts]:
-            view = memoryview(data).cast("B") if len(data) else b""
-            at = 0
-            while at < len(view):
-                piece = view[at : at + room]
-                frame.append(piece)
-                at += len(piece)
-                room -= len(piece)
-                left -= len(piece)
-                if not room or not left:
-                    size = FRAME_MAX - room
-                    frame[0] = _HEADER.pack(size, kind, _MORE if left else 0, 0, id)
-                    self._write_pieces(frame, size + _HEADER.size)
-                    frame = [b""]
-                    room = FRAME_MAX
-
-    def _write_pieces(self, pieces, size):
-        try:
-            written = os.writev(self.descriptor, pieces)
-        except OSError:
-            self._gone()
-        if written < size:
-            self._write(b"".join(pieces)[written:])
-
-    def _write(self, data):
-        try:
-            written = os.write(self.descriptor, data)
-            while written < len(data):
-                data = data[written:]
-                written = os.write(self.descriptor, data)
-        except OSError:
-            self._gone()
+    def _write(self, pieces):
+        # One function for all of it: at the limit of recursion a call half-way through a message could fail.
+        at = 0
+        count = len(pieces)
+        while at < count:
+            batch = pieces[at : at + _PIECES_MAX] if count > _PIECES_MAX else pieces[at:]
+            try:
+                written = os.writev(self.descriptor, batch)
+            except OSError:
+                self._gone()
+            while at < count and written >= len(pieces[at]):
+                written -= len(pieces[at])
+                at += 1
+            if written:
+                pieces[at] = pieces[at][written:]
 
     def _gone(self):
         # The host is gone: what the user's code still holds open does not matter any more.
@@ -244,6 +145,7 @@ class Session:
         while not queue:
             if self._role.acquire(False):
                 try:
+                    self._reader = _thread.get_ident()
                     while not queue:
                         self._dispatch(self._read_frame())
                 finally:
@@ -255,9 +157,11 @@ class Session:
     def call(self, verb, parts, timeout=None):
         """Call the host and wait for its answer: a Message of kind RESULT or FAILURE.
 
-        None if there is nobody to answer: in a forked child, or after `timeout` seconds. Can be interrupted.
+        None if there is nobody to answer: in a forked child, after `timeout` seconds, or from a signal handler or
+        finaliser that ran in the midst of this very work. Can be interrupted.
         """
-        if not self.is_ours():
+        me = _thread.get_ident()
+        if not self.is_ours() or me in (self._writer, self._reader):
             return None
         deadline = None
         if timeout is not None:
@@ -267,13 +171,17 @@ class Session:
         interrupt.enter_critical()
         try:
             with self._writing:
+                self._writer = me
                 id = self._next_id
                 self._next_id += 1
                 self._waiting[id] = waiter
-                head = encode_head(verb, self.open_call, parts)
-                self._write_message(CALL, id, head, parts)
+                head = wire.encode_head(verb, self.open_call, parts)
+                self._write(wire.frames_of(CALL, id, head, parts))
+                self._writer = 0
             return self._wait(waiter, deadline)
         finally:
+            if self._writer == me:
+                self._writer = 0
             # A late answer to a call that nobody waits for any more is ignored.
             self._waiting.pop(id, None)
             interrupt.leave_critical()
@@ -287,6 +195,7 @@ class Session:
                     return None
             if self._role.acquire(False):
                 try:
+                    self._reader = _thread.get_ident()
                     if waiter.answer is None and (self._has_frame() or self._sleep(left)):
                         self._dispatch(self._read_frame())
                 finally:
@@ -297,6 +206,7 @@ class Session:
 
     def _give_role(self):
         # Whoever waits and was not answered must look again: nobody else would read for it.
+        self._reader = 0
         self._role.release()
         if self._waiting:
             for waiter in list(self._waiting.values()):
@@ -318,18 +228,18 @@ class Session:
             if self._unfinished:
                 chunks = self._unfinished.get((kind, id))
             if chunks is None:
-                if flags & _MORE:
+                if flags & wire.MORE:
                     self._unfinished[kind, id] = [payload]
                     return
                 chunks = [payload]
             else:
                 chunks.append(payload)
-                if flags & _MORE:
+                if flags & wire.MORE:
                     return
                 del self._unfinished[kind, id]
             try:
-                message = decode_message(kind, id, slot, chunks)
-            except _Broken as error:
+                message = wire.decode_message(kind, id, slot, chunks)
+            except wire.Broken as error:
                 self._breach(str(error))
             if kind == CALL:
                 self._queue.append(message)
@@ -339,32 +249,32 @@ class Session:
                     waiter.answer = message
                     waiter.wake()
         elif kind == STOP:
-            self._queue.append(Message(STOP, 0, 0, "", 0, []))
+            self._queue.append(wire.Message(STOP, 0, 0, "", 0, []))
         elif kind != INTERRUPT and kind <= 31:
             self._breach("a frame of kind %d from the host" % kind)
 
     def _has_frame(self):
         buffer = self._buffer
-        if len(buffer) < _HEADER.size:
+        if len(buffer) < wire.HEADER.size:
             return False
-        return len(buffer) >= _HEADER.size + _HEADER.unpack_from(buffer)[0]
+        return len(buffer) >= wire.HEADER.size + wire.HEADER.unpack_from(buffer)[0]
 
     def _read_frame(self):
         buffer = self._buffer
-        while len(buffer) < _HEADER.size:
+        while len(buffer) < wire.HEADER.size:
             buffer += self._receive()
-        size, kind, flags, slot, id = _HEADER.unpack_from(buffer)
-        if size > FRAME_MAX:
+        size, kind, flags, slot, id = wire.HEADER.unpack_from(buffer)
+        if size > wire.FRAME_MAX:
             self._breach("a frame of %d bytes from the host" % size)
-        end = _HEADER.size + size
+        end = wire.HEADER.size + size
         while len(buffer) < end:
             buffer += self._receive()
         self._buffer = buffer[end:]
-        return kind, flags, slot, id, buffer[_HEADER.size : end]
+        return kind, flags, slot, id, buffer[wire.HEADER.size : end]
 
     def _receive(self):
         try:
-            data = os.read(self.descriptor, FRAME_MAX + _HEADER.size)
+            data = os.read(self.descriptor, wire.FRAME_MAX + wire.HEADER.size)
         except OSError:
             data = b""
         if not data:

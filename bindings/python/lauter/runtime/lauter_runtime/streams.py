@@ -9,6 +9,8 @@ is flushed where ctypes is loaded anyway, because loading it costs a third of a 
 import os
 import sys
 
+from . import interrupt
+
 _ours = [None, None]
 _saved = [-1, -1]
 _c_flush = None
@@ -46,12 +48,13 @@ def _restore(index, name):
 
 
 def flush():
-    """Write out what Python holds back. Raises nothing but an interrupt: a closed pipe is no error here."""
+    """Write out what Python holds back. A closed pipe is no error here; what a signal handler raises goes on."""
     for stream in {getattr(sys, "stdout", None), getattr(sys, "stderr", None), *_ours}:
         try:
             stream.flush()
-        except Exception:
-            pass
+        except Exception as error:
+            if error is interrupt.from_handler:
+                raise
     if not _c_is_unbuffered and "ctypes" in sys.modules:
         _flush_c()
 

@@ -5,7 +5,8 @@ import os
 import sys
 
 from . import interrupt
-from .session import CALL, FAILURE, Session
+from .session import Session
+from .wire import CALL, FAILURE
 
 session = None
 """The session of this process: None until main() runs."""

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames and messages of docs/protocol.md as bytes. Pure: nothing here reads or writes."""
+
+from _struct import Struct, error as _struct_error
+
+HELLO, READY, CALL, OUTPUT, RESULT, FAILURE, STOP, INTERRUPT = 1, 2, 3, 4, 5, 6, 8, 9
+FRAME_MAX = 65536
+MESSAGE_MAX = 1 << 30
+PARTS_MAX = 256
+NAME_MAX = 255
+MAGIC = 0x5254554C
+VERSION = 1
+
+HEADER = Struct("<IBBHQ")
+GREETING = Struct("<IHHIIQH")
+_HEAD = Struct("<HHIQ")
+_PART = Struct("<HQ")
+MORE = 1
+
+
+class Broken(Exception):
+    """What was read is not a message."""
+
+
+class Message:
+    """A whole message. `parts` are pairs of media type and bytes."""
+
+    __slots__ = ("kind", "id", "slot", "name", "parent", "parts")
+
+    def __init__(self, kind, id, slot, name, parent, parts):
+        self.kind = kind
+        self.id = id
+        self.slot = slot
+        self.name = name
+        self.parent = parent
+        self.parts = parts
+
+
+def encode_head(name, parent, parts):
+    """The head of a message, checked against the bounds: ValueError names what is too large."""
+    if len(parts) > PARTS_MAX:
+        raise ValueError("%d parts in one message: at most %d are possible" % (len(parts), PARTS_MAX))
+    name = name.encode("utf-8", "replace")
+    pieces = [_HEAD.pack(len(parts), len(name), 0, parent), name]
+    total = 0
+    for kind, data in parts:
+        kind = kind.encode("utf-8", "replace")
+        if len(kind) > NAME_MAX:
+            raise ValueError("a media type of %d bytes: at most %d are possible" % (len(kind), NAME_MAX))
+        total += len(data)
+        pieces.append(_PART.pack(len(kind), len(data)))
+        pieces.append(kind)
+    head = b"".join(pieces)
+    if total + len(head) > MESSAGE_MAX:
+        raise ValueError("a message of %d bytes: at most %d are possible" % (total, MESSAGE_MAX))
+    if len(name) > NAME_MAX or len(head) > FRAME_MAX:
+        raise ValueError("the names in a message take %d bytes: too many for one frame" % len(head))
+    return head
+
+
+def decode_message(kind, id, slot, chunks):
+    """A message from the payloads of its frames."""
+    first = chunks[0]
+    try:
+        count, name_size, _, parent = _HEAD.unpack_from(first)
+        at = _HEAD.size + name_size
+        name = first[_HEAD.size : at].decode()
+        sizes = []
+        for _ in range(count):
+            type_size, size = _PART.unpack_from(first, at)
+            at += _PART.size
+            sizes.append((first[at : at + type_size].decode(), size))
+            at += type_size
+    except (ValueError, _struct_error) as error:
+        raise Broken("the head of a message cannot be read: %s" % error)
+    body = first if len(chunks) == 1 else b"".join(chunks)
+    if at + sum(size for _, size in sizes) != len(body):
+        raise Broken("the sizes in a message do not add up")
+    parts = []
+    for media, size in sizes:
+        parts.append((media, body[at : at + size]))
+        at += size
+    return Message(kind, id, slot, name, parent, parts)
+
+
+def frames_of(kind, id, head, parts):
+    """The frames of a message as pieces to be written one after the other, without a copy of what is big."""
+    total = len(head) + sum(len(data) for _, data in parts)
+    if total <= FRAME_MAX:
+        pieces = [HEADER.pack(total, kind, 0, 0, id), head]
+        pieces += [data for _, data in parts]
+        return [b"".join(pieces)]
+    pieces = []
+    left = total
+    room = 0
+    for data in [head] + [data for _, data in parts]:
+        view = memoryview(data).cast("B") if len(data) else b""
+        at = 0
+        while at < len(view):
+            if not room:
+                room = min(left, FRAME_MAX)
+                pieces.append(HEADER.pack(room, kind, MORE if left > room else 0, 0, id))
+            piece = view[at : at + room]
+            pieces.append(piece)
+            at += len(piece)
+            room -= len(piece)
+            left -= len(piece)
+    return pieces
