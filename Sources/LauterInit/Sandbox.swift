@@ -172,7 +172,11 @@ struct Sandbox: ~Copyable {
 
   /// Something at `path` that a file can be mounted on.
   private mutating func filePoint(_ path: String) throws(KernelError) -> OwnedFD {
-    if try find(path, 0) == -Int(ENOENT) { try makeFile(path, 0o444, []) }
+    let found = try find(path, 0)
+    if found != -Int(ENOENT) {
+      return OwnedFD(adopting: Int32(try check("openat2", found)))
+    }
+    try makeFile(path, 0o444, [])
     return try existing(path)
   }
 
