@@ -15,7 +15,9 @@ func core(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: name + "Tests", dependencies: [.byName(name: name)] + dependencies, swiftSettings: settings)
+  .testTarget(
+    name: name + "Tests", dependencies: [.byName(name: name)] + dependencies,
+    swiftSettings: settings)
 }
 
 // Where CMake put the library that the command links.
@@ -47,7 +49,8 @@ let package = Package(
     core(
       "LauterHost",
       [
-        "LauterLinux", "LauterPlan", "LauterPolicy", "LauterSandbox", "LauterWire", "CLauter", "CLinux",
+        "LauterLinux", "LauterPlan", "LauterPolicy", "LauterSandbox", "LauterWire", "CLauter",
+        "CLinux",
         "CLaunch",
       ]),
     core("LauterABI", ["CLauter", "LauterHost", "LauterPolicy", "LauterWire", "CLinux"]),

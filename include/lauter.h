@@ -59,24 +59,24 @@ LAUTER_API const char *lauter_version(void);
 /** What went wrong, as returned by functions and carried by events. */
 enum {
         LAUTER_OK = 0,
-        LAUTER_ERROR_INVALID = -1,        /**< An argument is not of the documented form. */
-        LAUTER_ERROR_SYSTEM = -2,         /**< A system call failed: see lauter_error_errno(). */
-        LAUTER_ERROR_POLICY = -3,         /**< Unknown preset or word, or a value that its word does not take. */
-        LAUTER_ERROR_NOT_FOUND = -4,      /**< No such path, program or interpreter. */
-        LAUTER_ERROR_DENIED = -5,         /**< Permission refused, or outside the policy. */
-        LAUTER_ERROR_UNSUPPORTED = -6,    /**< This kernel or machine cannot enforce what the policy asks. */
-        LAUTER_ERROR_STALE = -7,          /**< No worker or call has this id (any more). */
-        LAUTER_ERROR_TIMEOUT = -8,        /**< The time was up. */
-        LAUTER_ERROR_INTERRUPTED = -9,    /**< A signal handler ran in the calling thread: act on it, call again. */
-        LAUTER_ERROR_DIED = -10,          /**< The worker ended; the message says why. */
-        LAUTER_ERROR_FAILED = -11,        /**< The called code failed: an exception, say. */
-        LAUTER_ERROR_PROTOCOL = -12,      /**< The worker broke the protocol and was killed. */
-        LAUTER_ERROR_LIMIT = -13,         /**< A bound is reached: calls in flight, message size, unread events. */
-        LAUTER_ERROR_FORKED = -14,        /**< The host was made before a fork, in another process. */
+        LAUTER_ERROR_INVALID = -1,         /**< An argument is not of the documented form. */
+        LAUTER_ERROR_SYSTEM = -2,          /**< A system call failed: see lauter_error_errno(). */
+        LAUTER_ERROR_POLICY = -3,          /**< Unknown preset or word, or a value that its word does not take. */
+        LAUTER_ERROR_NOT_FOUND = -4,       /**< No such path, program or interpreter. */
+        LAUTER_ERROR_DENIED = -5,          /**< Permission refused, or outside the policy. */
+        LAUTER_ERROR_UNSUPPORTED = -6,     /**< This kernel or machine cannot enforce what the policy asks. */
+        LAUTER_ERROR_STALE = -7,           /**< No worker or call has this id (any more). */
+        LAUTER_ERROR_TIMEOUT = -8,         /**< The time was up. */
+        LAUTER_ERROR_INTERRUPTED = -9,     /**< A signal handler ran in the calling thread: act on it, call again. */
+        LAUTER_ERROR_DIED = -10,           /**< The worker ended; the message says why. */
+        LAUTER_ERROR_FAILED = -11,         /**< The called code failed: an exception, say. */
+        LAUTER_ERROR_PROTOCOL = -12,       /**< The worker broke the protocol and was killed. */
+        LAUTER_ERROR_LIMIT = -13,          /**< A bound is reached: calls in flight, message size, unread events. */
+        LAUTER_ERROR_FORKED = -14,         /**< The host was made before a fork, in another process. */
         LAUTER_ERROR_NOT_EXECUTABLE = -15, /**< The program was found but cannot be executed. */
-        LAUTER_ERROR_LAUNCH = -16,        /**< A step of the launch failed: see lauter_error_step(). */
-        LAUTER_ERROR_STATE = -17,         /**< Not possible now: a worker that is not ready, has no session, is ending. */
-        LAUTER_ERROR_MEMORY = -18         /**< Out of memory. */
+        LAUTER_ERROR_LAUNCH = -16,         /**< A step of the launch failed: see lauter_error_step(). */
+        LAUTER_ERROR_STATE = -17, /**< Not possible now: a worker that is not ready, has no session, is ending. */
+        LAUTER_ERROR_MEMORY = -18 /**< Out of memory. */
 };
 
 /** An error: owned by whoever received it through an `error` parameter, borrowed where an event or call lent it. */
@@ -130,7 +130,8 @@ LAUTER_CHECKED int32_t lauter_policy_new(const char *preset, lauter_policy **pol
  * **Threads** one at a time. **Errors** POLICY: unknown word, bad value (the subject names it); INVALID: NULL.
  * **Since** 0.1
  */
-LAUTER_CHECKED int32_t lauter_policy_set(lauter_policy *policy, const char *word, const char *value, lauter_error **error);
+LAUTER_CHECKED int32_t lauter_policy_set(lauter_policy *policy, const char *word, const char *value,
+                                         lauter_error **error);
 
 /**
  * Apply a policy text: one `word value` a line; blank lines and lines that begin with `#` are skipped. All or nothing.
@@ -155,14 +156,15 @@ LAUTER_CHECKED int32_t lauter_policy_print(const lauter_policy *policy, char **t
 LAUTER_CHECKED int32_t lauter_policy_check(const lauter_policy *policy, const char *word, const char *value, char **why,
                                            lauter_error **error);
 
+struct lauter_launch;
+
 /**
  * The launch plan of a policy and a launch on this machine, as text: one numbered step a line. Nothing is run.
  *
  * **Ownership** free the text with lauter_string_free(). **Errors** as lauter_spawn(). **Since** 0.1
  */
-struct lauter_launch;
-LAUTER_CHECKED int32_t lauter_policy_explain(const lauter_policy *policy, const struct lauter_launch *launch, char **text,
-                                             lauter_error **error);
+LAUTER_CHECKED int32_t lauter_policy_explain(const lauter_policy *policy, const struct lauter_launch *launch,
+                                             char **text, lauter_error **error);
 
 /** Free a policy. NULL does nothing. **Since** 0.1 */
 LAUTER_API void lauter_policy_free(lauter_policy *policy);
@@ -277,7 +279,8 @@ LAUTER_CHECKED int32_t lauter_worker_pid(lauter_host *host, lauter_worker worker
  * Send a signal to the worker's process group ("program") or to the worker process (others). An interrupt of a call is
  * lauter_call_interrupt(); this is for programs. **Errors** STALE, INVALID: no such signal. **Since** 0.1
  */
-LAUTER_CHECKED int32_t lauter_worker_signal(lauter_host *host, lauter_worker worker, int32_t signal, lauter_error **error);
+LAUTER_CHECKED int32_t lauter_worker_signal(lauter_host *host, lauter_worker worker, int32_t signal,
+                                            lauter_error **error);
 
 /**
  * Write to a worker's standard input (launch property `stdin pipe`), or end it.
@@ -318,17 +321,17 @@ LAUTER_CHECKED int32_t lauter_worker_kill(lauter_host *host, lauter_worker worke
 
 /** Why a worker ended. */
 enum {
-        LAUTER_REASON_RUNNING = 0,    /**< It has not ended. */
-        LAUTER_REASON_EXITED = 1,     /**< It exited by itself. */
-        LAUTER_REASON_SIGNALED = 2,   /**< A signal that nobody here sent ended it: a crash, mostly. */
-        LAUTER_REASON_STOPPED = 3,    /**< lauter_worker_stop(): see `rung`. */
-        LAUTER_REASON_KILLED = 4,     /**< lauter_worker_kill(). */
-        LAUTER_REASON_LAUNCH = 5,     /**< The launch failed: see the event's error. */
-        LAUTER_REASON_PROTOCOL = 6,   /**< It broke the protocol. */
-        LAUTER_REASON_WALL = 7,       /**< The wall-clock limit. */
-        LAUTER_REASON_DEADLINE = 8,   /**< It was not ready in time, or did not end a call whose time was up. */
-        LAUTER_REASON_MEMORY = 9,     /**< The memory limit. */
-        LAUTER_REASON_LOST = 10       /**< Its init ended without a word (killed from outside, or out of memory). */
+        LAUTER_REASON_RUNNING = 0,  /**< It has not ended. */
+        LAUTER_REASON_EXITED = 1,   /**< It exited by itself. */
+        LAUTER_REASON_SIGNALED = 2, /**< A signal that nobody here sent ended it: a crash, mostly. */
+        LAUTER_REASON_STOPPED = 3,  /**< lauter_worker_stop(): see `rung`. */
+        LAUTER_REASON_KILLED = 4,   /**< lauter_worker_kill(). */
+        LAUTER_REASON_LAUNCH = 5,   /**< The launch failed: see the event's error. */
+        LAUTER_REASON_PROTOCOL = 6, /**< It broke the protocol. */
+        LAUTER_REASON_WALL = 7,     /**< The wall-clock limit. */
+        LAUTER_REASON_DEADLINE = 8, /**< It was not ready in time, or did not end a call whose time was up. */
+        LAUTER_REASON_MEMORY = 9,   /**< The memory limit. */
+        LAUTER_REASON_LOST = 10     /**< Its init ended without a word (killed from outside, or out of memory). */
 };
 
 /** Rungs of lauter_worker_stop(). */
@@ -336,20 +339,20 @@ enum { LAUTER_RUNG_NONE = 0, LAUTER_RUNG_ASKED = 1, LAUTER_RUNG_TERM = 2, LAUTER
 
 /** How a worker ended and what it used. Borrowed from its event; strings are never NULL. */
 typedef struct lauter_report {
-        uint32_t size;          /**< sizeof (lauter_report) of the library. */
-        uint32_t reason;        /**< LAUTER_REASON_*. */
-        int32_t exit_code;      /**< 0…255 if it exited, else -1. */
-        int32_t signal;         /**< The signal that ended it, else 0. */
-        uint32_t rung;          /**< LAUTER_RUNG_*. */
-        uint32_t core_dumped;   /**< 1 if it left a core. */
-        uint64_t wall_us;       /**< From spawn to end, microseconds. */
-        uint64_t cpu_user_us;   /**< CPU of the worker and of all its children that ended, microseconds. */
-        uint64_t cpu_system_us; /**< Likewise, in the kernel. */
-        uint64_t peak_bytes;    /**< Peak resident memory of the largest of its processes, bytes. */
-        const char *label;      /**< As set on the launch. */
-        const char *why;        /**< One sentence: "the wall-clock limit of 10 s was reached". */
+        uint32_t size;           /**< sizeof (lauter_report) of the library. */
+        uint32_t reason;         /**< LAUTER_REASON_*. */
+        int32_t exit_code;       /**< 0…255 if it exited, else -1. */
+        int32_t signal;          /**< The signal that ended it, else 0. */
+        uint32_t rung;           /**< LAUTER_RUNG_*. */
+        uint32_t core_dumped;    /**< 1 if it left a core. */
+        uint64_t wall_us;        /**< From spawn to end, microseconds. */
+        uint64_t cpu_user_us;    /**< CPU of the worker and of all its children that ended, microseconds. */
+        uint64_t cpu_system_us;  /**< Likewise, in the kernel. */
+        uint64_t peak_bytes;     /**< Peak resident memory of the largest of its processes, bytes. */
+        const char *label;       /**< As set on the launch. */
+        const char *why;         /**< One sentence: "the wall-clock limit of 10 s was reached". */
         const char *stderr_tail; /**< The last bytes of captured standard error, at most 4 KiB. */
-        const char *missing;    /**< What `allow-missing` let pass, one word a line. */
+        const char *missing;     /**< What `allow-missing` let pass, one word a line. */
 } lauter_report;
 
 /** A report as one JSON object. **Ownership** free with lauter_string_free(). **Errors** INVALID. **Since** 0.1 */
@@ -373,9 +376,9 @@ enum { LAUTER_LANE_MAIN = 0 };
 
 /** Bounds. */
 enum {
-        LAUTER_PARTS_MAX = 256,        /**< Parts in one message. */
-        LAUTER_NAME_MAX = 255,         /**< Bytes of a verb, an output's name, a media type. */
-        LAUTER_CALLS_MAX = 255         /**< Calls in flight on one worker. */
+        LAUTER_PARTS_MAX = 256, /**< Parts in one message. */
+        LAUTER_NAME_MAX = 255,  /**< Bytes of a verb, an output's name, a media type. */
+        LAUTER_CALLS_MAX = 255  /**< Calls in flight on one worker. */
 };
 /** Bytes of one message, all parts together. */
 #define LAUTER_MESSAGE_MAX ((uint64_t)1 << 30)
@@ -396,8 +399,8 @@ enum {
  * LAUTER_MESSAGE_MAX, or 64 MiB still unsent; INVALID. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_call_start(lauter_host *host, lauter_worker worker, uint32_t lane, const char *verb,
-                                         const lauter_part *parts, size_t part_count, int64_t timeout_ms, uint64_t cookie,
-                                         lauter_call *call, lauter_error **error);
+                                         const lauter_part *parts, size_t part_count, int64_t timeout_ms,
+                                         uint64_t cookie, lauter_call *call, lauter_error **error);
 
 /**
  * Ask one call to stop. Hits that call or nothing: a call that has ended is not an error, and the next one is never hit.
@@ -419,13 +422,13 @@ LAUTER_CHECKED int32_t lauter_call_abandon(lauter_host *host, lauter_call call, 
  * goes on; INTERRUPTED; STALE; LIMIT: too many unread events of this worker, read them with lauter_host_next(). What the
  * call itself came to is the event's `status`. **Since** 0.1
  */
-LAUTER_CHECKED int32_t lauter_call_wait(lauter_host *host, lauter_call call, int64_t timeout_ms, struct lauter_event *event,
-                                        lauter_error **error);
+LAUTER_CHECKED int32_t lauter_call_wait(lauter_host *host, lauter_call call, int64_t timeout_ms,
+                                        struct lauter_event *event, lauter_error **error);
 
 /** Answer a call that came from a worker (LAUTER_EVENT_CALL). **Errors** STALE: answered before, or the worker ended.
  * **Since** 0.1 */
-LAUTER_CHECKED int32_t lauter_call_reply(lauter_host *host, lauter_call call, const lauter_part *parts, size_t part_count,
-                                         lauter_error **error);
+LAUTER_CHECKED int32_t lauter_call_reply(lauter_host *host, lauter_call call, const lauter_part *parts,
+                                         size_t part_count, lauter_error **error);
 
 /** Answer a call that came from a worker with a failure: a type name ("EOFError") and a message. **Errors** as
  * lauter_call_reply(). **Since** 0.1 */
@@ -453,23 +456,23 @@ enum { LAUTER_STREAM_STDOUT = 1, LAUTER_STREAM_STDERR = 2 };
 /** Something that happened. All pointers are borrowed from the event, until lauter_event_clear(). Do not copy one by value:
  * both copies would own the same memory. */
 typedef struct lauter_event {
-        uint32_t size;             /**< In: sizeof (lauter_event). */
-        uint32_t kind;             /**< LAUTER_EVENT_*. */
-        lauter_worker worker;      /**< Whose. */
-        uint64_t worker_cookie;    /**< As given to lauter_spawn(). */
-        lauter_call call;          /**< The call it belongs to, or 0. */
-        uint64_t call_cookie;      /**< As given to lauter_call_start(). */
-        lauter_call parent;        /**< LAUTER_EVENT_CALL: the host's call from within which the worker asks, or 0. */
-        int32_t status;            /**< DONE: LAUTER_OK, FAILED, TIMEOUT, DIED, PROTOCOL. */
-        uint32_t stream;           /**< STREAM, DROPPED: LAUTER_STREAM_*. */
-        uint64_t dropped;          /**< DROPPED: bytes. */
-        const char *name;          /**< Never NULL. */
-        const lauter_part *parts;  /**< `part_count` parts. */
-        size_t part_count;         /**< Number of parts. */
-        const lauter_error *error; /**< DONE with TIMEOUT, DIED, PROTOCOL; EXITED with the reason LAUNCH, PROTOCOL or
+        uint32_t size;               /**< In: sizeof (lauter_event). */
+        uint32_t kind;               /**< LAUTER_EVENT_*. */
+        lauter_worker worker;        /**< Whose. */
+        uint64_t worker_cookie;      /**< As given to lauter_spawn(). */
+        lauter_call call;            /**< The call it belongs to, or 0. */
+        uint64_t call_cookie;        /**< As given to lauter_call_start(). */
+        lauter_call parent;          /**< LAUTER_EVENT_CALL: the host's call from within which the worker asks, or 0. */
+        int32_t status;              /**< DONE: LAUTER_OK, FAILED, TIMEOUT, DIED, PROTOCOL. */
+        uint32_t stream;             /**< STREAM, DROPPED: LAUTER_STREAM_*. */
+        uint64_t dropped;            /**< DROPPED: bytes. */
+        const char *name;            /**< Never NULL. */
+        const lauter_part *parts;    /**< `part_count` parts. */
+        size_t part_count;           /**< Number of parts. */
+        const lauter_error *error;   /**< DONE with TIMEOUT, DIED, PROTOCOL; EXITED with the reason LAUNCH, PROTOCOL or
                                         DEADLINE; else NULL. */
         const lauter_report *report; /**< EXITED; else NULL. */
-        void *owner;               /**< The library's. */
+        void *owner;                 /**< The library's. */
 } lauter_event;
 
 /**

@@ -13,13 +13,11 @@
 static int open_installed(void) {
         static const char name[] = "/lauter/lauter-init";
         Dl_info info;
-        if (!dladdr((const void *)claunch_init_open, &info) || !info.dli_fname)
-                return -ENOENT;
+        if (!dladdr((const void *)claunch_init_open, &info) || !info.dli_fname) return -ENOENT;
         const char *slash = strrchr(info.dli_fname, '/');
         size_t folder = slash ? (size_t)(slash - info.dli_fname) : 1;
         char *path = malloc(folder + sizeof name);
-        if (!path)
-                return -ENOMEM;
+        if (!path) return -ENOMEM;
         memcpy(path, slash ? info.dli_fname : ".", folder);
         memcpy(path + folder, name, sizeof name);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -41,19 +39,15 @@ static const unsigned char image[] = {
 static int fill_and_seal(int fd) {
         for (size_t at = 0; at < sizeof image;) {
                 ssize_t written = write(fd, image + at, sizeof image - at);
-                if (written < 0 && errno != EINTR)
-                        return -errno;
+                if (written < 0 && errno != EINTR) return -errno;
                 at += written > 0 ? (size_t)written : 0;
         }
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-                return -errno;
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) return -errno;
         /* A file that anyone has open for writing cannot be executed (ETXTBSY), seals or not. */
         char path[32] = "/proc/self/fd/";
         size_t at = strlen(path), digits = 1;
-        for (int rest = fd; rest >= 10; rest /= 10)
-                digits++;
-        for (size_t i = digits; i-- > 0; fd /= 10)
-                path[at + i] = (char)('0' + fd % 10);
+        for (int rest = fd; rest >= 10; rest /= 10) digits++;
+        for (size_t i = digits; i-- > 0; fd /= 10) path[at + i] = (char)('0' + fd % 10);
         int reopened = open(path, O_RDONLY | O_CLOEXEC);
         return reopened < 0 ? -errno : reopened;
 }
@@ -63,8 +57,7 @@ static int open_embedded(void) {
         int fd = memfd_create("lauter-init", flags | MFD_EXEC);
         if (fd < 0 && errno == EINVAL) /* before Linux 6.3, where every memfd may be executed */
                 fd = memfd_create("lauter-init", flags);
-        if (fd < 0)
-                return -errno;
+        if (fd < 0) return -errno;
         int result = fill_and_seal(fd);
         close(fd);
         return result;

@@ -13,14 +13,11 @@ static void proc_path(char out[64], int pid, const char *name) {
         char digits[12];
         size_t n = 0, at = sizeof prefix - 1;
         memcpy(out, prefix, sizeof prefix);
-        do
-                digits[n++] = (char)('0' + pid % 10);
+        do digits[n++] = (char)('0' + pid % 10);
         while ((pid /= 10) > 0);
-        while (n > 0)
-                out[at++] = digits[--n];
+        while (n > 0) out[at++] = digits[--n];
         out[at++] = '/';
-        while (*name && at < 63)
-                out[at++] = *name++;
+        while (*name && at < 63) out[at++] = *name++;
         out[at] = 0;
 }
 
@@ -28,8 +25,7 @@ int claunch_write_proc(int pid, const char *name, const char *text) {
         char path[64];
         proc_path(path, pid, name);
         long fd = raw(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CLOEXEC, 0, 0, 0);
-        if (fd < 0)
-                return (int)fd;
+        if (fd < 0) return (int)fd;
         long size = (long)strlen(text);
         long written = raw(SYS_write, fd, (long)text, size, 0, 0, 0);
         raw_close((int)fd);
@@ -39,8 +35,7 @@ int claunch_write_proc(int pid, const char *name, const char *text) {
 int claunch_write_maps(int pid, const char *uid_map, const char *gid_map, int deny_setgroups, int *stage) {
         int error = 0;
         *stage = CLAUNCH_STAGE_SETGROUPS;
-        if (deny_setgroups)
-                error = claunch_write_proc(pid, "setgroups", "deny");
+        if (deny_setgroups) error = claunch_write_proc(pid, "setgroups", "deny");
         if (error == 0 && uid_map) {
                 *stage = CLAUNCH_STAGE_UID_MAP;
                 error = claunch_write_proc(pid, "uid_map", uid_map);
@@ -66,8 +61,7 @@ static int hold(void *argument) {
 int claunch_idmap_namespace(const char *uid_map, const char *gid_map) {
         enum { STACK = 16384 };
         char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-        if (stack == MAP_FAILED)
-                return -errno;
+        if (stack == MAP_FAILED) return -errno;
         int cancel, stage, pidfd = -1;
         struct holder holder = {0};
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);

@@ -53,10 +53,7 @@ static inline long raw(long number, long a, long b, long c, long d, long e, long
         register long x3 __asm__("x3") = d;
         register long x4 __asm__("x4") = e;
         register long x5 __asm__("x5") = f;
-        __asm__ volatile("svc #0"
-                         : "+r"(x0)
-                         : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-                         : "memory");
+        __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
         return x0;
 #else
 #error "CLaunch knows the system call instruction of x86_64 and aarch64 only"
@@ -81,8 +78,7 @@ static inline void raw_restore_signals(uint64_t old) {
 /* Not FUTEX_PRIVATE: the kernel's own wake of CLONE_CHILD_CLEARTID is a shared one, and would miss a
  * private waiter. */
 static inline void raw_futex_wait_while(const uint32_t *word, uint32_t value) {
-        while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
-                raw(SYS_futex, (long)word, FUTEX_WAIT, value, 0, 0, 0);
+        while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) raw(SYS_futex, (long)word, FUTEX_WAIT, value, 0, 0, 0);
 }
 
 static inline void raw_futex_set(uint32_t *word, uint32_t value) {
@@ -102,6 +98,6 @@ int claunch_write_proc(int pid, const char *name, const char *text) __attribute_
 /* `setgroups`, `uid_map` and `gid_map` of a child in a new user namespace; 0, or -errno and the
  * claunch_stage. */
 int claunch_write_maps(int pid, const char *uid_map, const char *gid_map, int deny_setgroups, int *stage)
-        __attribute__((visibility("hidden")));
+    __attribute__((visibility("hidden")));
 
 #endif

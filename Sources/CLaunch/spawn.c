@@ -24,18 +24,18 @@
 enum { STACK = 16384, GUARD = 4096, SIGNALS = 64 };
 enum { GO_WAIT = 0, GO_ON = 1, GO_AWAY = 2 };
 
-static const uint64_t known_namespaces = (uint64_t)CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET |
-                                         CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+static const uint64_t known_namespaces =
+    (uint64_t)CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 
 /* Lives on the calling thread's stack, and is read and written by all three. */
 struct launch {
         const claunch_request *request;
-        char *init_stack;  /* its top */
-        int *moved;        /* scratch for descriptors that must make room, `descriptor_count` long */
-        int pid, pidfd;    /* of init */
-        int error, stage;  /* of whoever failed first; only one of them runs when these are written */
-        uint32_t go;       /* futex: init waits until its id maps are there */
-        uint32_t running;  /* futex: the kernel clears it when init has left this memory, by exec or by exit */
+        char *init_stack; /* its top */
+        int *moved;       /* scratch for descriptors that must make room, `descriptor_count` long */
+        int pid, pidfd;   /* of init */
+        int error, stage; /* of whoever failed first; only one of them runs when these are written */
+        uint32_t go;      /* futex: init waits until its id maps are there */
+        uint32_t running; /* futex: the kernel clears it when init has left this memory, by exec or by exit */
 };
 
 static int fail(struct launch *launch, int stage, long error) {
@@ -51,17 +51,14 @@ static long place_descriptors(struct launch *launch, int *init_fd) {
         long fd;
         if (*init_fd < count) {
                 fd = raw(SYS_fcntl, *init_fd, F_DUPFD_CLOEXEC, count, 0, 0, 0);
-                if (fd < 0)
-                        return fd;
+                if (fd < 0) return fd;
                 *init_fd = (int)fd;
         }
         /* A source below `count` would be overwritten before its turn. */
         for (int i = 0; i < count; i++) {
                 fd = request->descriptors[i];
-                if (fd < count && fd != i)
-                        fd = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, count, 0, 0, 0);
-                if (fd < 0)
-                        return fd;
+                if (fd < count && fd != i) fd = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, count, 0, 0, 0);
+                if (fd < 0) return fd;
                 launch->moved[i] = (int)fd;
         }
         for (int i = 0; i < count; i++) {
@@ -69,8 +66,7 @@ static long place_descriptors(struct launch *launch, int *init_fd) {
                         fd = raw(SYS_fcntl, i, F_SETFD, 0, 0, 0, 0);
                 else
                         fd = raw(SYS_dup3, launch->moved[i], i, 0, 0, 0, 0);
-                if (fd < 0)
-                        return fd;
+                if (fd < 0) return fd;
         }
         return raw(SYS_close_range, count, ~0U, RAW_CLOSE_RANGE_CLOEXEC, 0, 0, 0);
 }
@@ -87,8 +83,7 @@ static long keep_capabilities(void) {
         struct __user_cap_data_struct data[2] = {{0}};
         const size_t count = sizeof init_capabilities / sizeof *init_capabilities;
         long error = raw(SYS_capget, (long)&header, (long)data, 0, 0, 0, 0);
-        if (error < 0)
-                return error;
+        if (error < 0) return error;
         for (size_t i = 0; i < count; i++)
                 data[init_capabilities[i] / 32].inheritable |= 1u << (init_capabilities[i] % 32);
         error = raw(SYS_capset, (long)&header, (long)data, 0, 0, 0, 0);
@@ -116,15 +111,12 @@ static int become_init(void *argument) {
         static char *const environment[] = {NULL};
         struct launch *launch = argument;
         raw_futex_wait_while(&launch->go, GO_WAIT);
-        if (__atomic_load_n(&launch->go, __ATOMIC_ACQUIRE) == GO_AWAY)
-                return 1;
+        if (__atomic_load_n(&launch->go, __ATOMIC_ACQUIRE) == GO_AWAY) return 1;
         int init_fd = launch->request->init_fd;
         long error = place_descriptors(launch, &init_fd);
-        if (error < 0)
-                return fail(launch, CLAUNCH_STAGE_DESCRIPTORS, error);
+        if (error < 0) return fail(launch, CLAUNCH_STAGE_DESCRIPTORS, error);
         error = launch->request->keep_capabilities ? keep_capabilities() : 0;
-        if (error < 0)
-                return fail(launch, CLAUNCH_STAGE_CAPABILITIES, error);
+        if (error < 0) return fail(launch, CLAUNCH_STAGE_CAPABILITIES, error);
         reset_signals();
         error = raw(SYS_execveat, init_fd, (long)"", (long)arguments, (long)environment, AT_EMPTY_PATH, 0);
         return fail(launch, CLAUNCH_STAGE_EXEC, error);
@@ -147,23 +139,19 @@ static int be_the_middle(void *argument) {
         launch->pidfd = pidfd;
         int stage;
         int error = claunch_write_maps(pid, request->uid_map, request->gid_map, request->deny_setgroups, &stage);
-        if (error < 0)
-                fail(launch, stage, error);
+        if (error < 0) fail(launch, stage, error);
         raw_futex_set(&launch->go, error < 0 ? GO_AWAY : GO_ON);
         /* By futex, not by a close-on-exec pipe, which a fork elsewhere in the host would hold open. */
         raw_futex_wait_while(&launch->running, 1);
-        if (launch->error)
-                raw(SYS_wait4, pid, 0, __WALL, 0, 0, 0);
+        if (launch->error) raw(SYS_wait4, pid, 0, __WALL, 0, 0, 0);
         return 0;
 }
 
 /* Somebody killed the middle alone: init still runs on our memory, waiting for a word that will not come. */
 static void end_stray_init(struct launch *launch, int pidfd) {
-        if (pidfd >= 0)
-                raw(SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0, 0, 0);
+        if (pidfd >= 0) raw(SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0, 0, 0);
         raw_futex_wait_while(&launch->running, 1);
-        if (!launch->error)
-                fail(launch, CLAUNCH_STAGE_CLONE, -ECHILD);
+        if (!launch->error) fail(launch, CLAUNCH_STAGE_CLONE, -ECHILD);
 }
 
 static void run_middle(struct launch *launch, char *stack) {
@@ -177,8 +165,7 @@ static void run_middle(struct launch *launch, char *stack) {
         } else {
                 raw_reap(middle);
                 raw_close(middle);
-                if (__atomic_load_n(&launch->running, __ATOMIC_ACQUIRE))
-                        end_stray_init(launch, launch->pidfd);
+                if (__atomic_load_n(&launch->running, __ATOMIC_ACQUIRE)) end_stray_init(launch, launch->pidfd);
         }
         if (launch->error && launch->pidfd >= 0) {
                 raw_close(launch->pidfd);
@@ -199,8 +186,7 @@ int claunch_spawn(const claunch_request *request, claunch_result *result) {
         else
                 memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
         if (memory == MAP_FAILED) {
-                if (!launch.error)
-                        fail(&launch, CLAUNCH_STAGE_MEMORY, -errno);
+                if (!launch.error) fail(&launch, CLAUNCH_STAGE_MEMORY, -errno);
         } else {
                 /* scratch | guard | the middle's stack | guard | init's stack */
                 char *guard = memory + scratch, *second = guard + GUARD + STACK;
@@ -213,8 +199,8 @@ int claunch_spawn(const claunch_request *request, claunch_result *result) {
                 munmap(memory, size);
         }
         errno = saved;
-        *result = (claunch_result){
-                .pidfd = launch.pidfd, .pid = launch.pid, .error = launch.error, .stage = launch.stage};
+        *result =
+            (claunch_result){.pidfd = launch.pidfd, .pid = launch.pid, .error = launch.error, .stage = launch.stage};
         return -launch.error;
 }
 

@@ -15,7 +15,8 @@
 
 /// Checks what a host wants to send, and hands it on without copying it.
 private func outgoing<R>(
-  _ name: UnsafePointer<CChar>?, _ nameOf: String, _ parts: UnsafePointer<lauter_part>?, _ count: Int,
+  _ name: UnsafePointer<CChar>?, _ nameOf: String, _ parts: UnsafePointer<lauter_part>?,
+  _ count: Int,
   _ body: (Outgoing) throws(HostError) -> R
 ) throws(HostError) -> R {
   guard let name else { throw invalid(nameOf, "\(nameOf) is NULL") }
@@ -37,13 +38,15 @@ private func outgoing<R>(
     let size = strlen(type)
     guard size <= LAUTER_NAME_MAX else {
       throw invalid(
-        "parts", "the media type of part \(index) has \(size) bytes, at most \(LAUTER_NAME_MAX) are allowed")
+        "parts",
+        "the media type of part \(index) has \(size) bytes, at most \(LAUTER_NAME_MAX) are allowed")
     }
     guard part.data != nil || part.size == 0 else {
       throw invalid("parts", "part \(index) has \(part.size) bytes at NULL")
     }
     guard part.size >= 0, part.size <= Int(Wire.messageMax) - bodySize else {
-      throw HostError(LAUTER_ERROR_LIMIT, subject: "parts", "the parts have more than 1 GiB together")
+      throw HostError(
+        LAUTER_ERROR_LIMIT, subject: "parts", "the parts have more than 1 GiB together")
     }
     typeSizes.append(size)
     bodySize += part.size

@@ -24,7 +24,9 @@ private func errorObject(_ error: OpaquePointer?) -> ErrorObject? {
 }
 
 @_cdecl("lauter_error_code") @implementation
-public func lauter_error_code(_ error: OpaquePointer?) -> Int32 { errorObject(error)?.error.code ?? 0 }
+public func lauter_error_code(_ error: OpaquePointer?) -> Int32 {
+  errorObject(error)?.error.code ?? 0
+}
 
 @_cdecl("lauter_error_errno") @implementation
 public func lauter_error_errno(_ error: OpaquePointer?) -> Int32 {
@@ -32,7 +34,9 @@ public func lauter_error_errno(_ error: OpaquePointer?) -> Int32 {
 }
 
 @_cdecl("lauter_error_step") @implementation
-public func lauter_error_step(_ error: OpaquePointer?) -> Int32 { errorObject(error)?.error.step ?? 0 }
+public func lauter_error_step(_ error: OpaquePointer?) -> Int32 {
+  errorObject(error)?.error.step ?? 0
+}
 
 @_cdecl("lauter_error_subject") @implementation
 public func lauter_error_subject(_ error: OpaquePointer?) -> UnsafePointer<CChar>? {

@@ -29,7 +29,8 @@ private final class EventOwner {
     if let report, let value = event.report { report.initialize(to: cReport(value)) }
     part?.initialize(
       to: lauter_part(
-        type: constant("application/octet-stream"), data: text(event.bytes), size: event.bytes.count))
+        type: constant("application/octet-stream"), data: text(event.bytes), size: event.bytes.count
+      ))
   }
 
   deinit {
@@ -40,7 +41,9 @@ private final class EventOwner {
   /// Bytes with a place that stays.
   private func text(_ bytes: [UInt8]) -> UnsafeRawPointer {
     let copy = malloc(bytes.count + 1)!
-    bytes.withUnsafeBytes { copy.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(copy), byteCount: bytes.count) }
+    bytes.withUnsafeBytes {
+      copy.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(copy), byteCount: bytes.count)
+    }
     texts.append(CText(adopting: copy))
     return UnsafeRawPointer(copy)
   }
@@ -81,7 +84,8 @@ func emptied(
   guard event.pointee.size == UInt32(MemoryLayout<lauter_event>.size) else {
     throw invalid(
       "event",
-      "event.size is \(event.pointee.size), but this library's lauter_event has \(MemoryLayout<lauter_event>.size) bytes")
+      "event.size is \(event.pointee.size), but this library's lauter_event has \(MemoryLayout<lauter_event>.size) bytes"
+    )
   }
   lauter_event_clear(event)
   return event
@@ -101,7 +105,8 @@ func fill(_ out: UnsafeMutablePointer<lauter_event>, _ event: Event) {
   if let message = event.message {
     out.pointee.name = message.name
     // One layout under two names, see `outgoing`.
-    out.pointee.parts = message.partCount == 0
+    out.pointee.parts =
+      message.partCount == 0
       ? nil
       : UnsafeRawPointer(message.parts.baseAddress!).assumingMemoryBound(to: lauter_part.self)
     out.pointee.part_count = message.partCount
@@ -128,7 +133,8 @@ public func lauter_event_clear(_ event: UnsafeMutablePointer<lauter_event>?) {
 
 @_cdecl("lauter_report_json") @implementation
 public func lauter_report_json(
-  _ report: UnsafePointer<lauter_report>?, _ out: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?,
+  _ report: UnsafePointer<lauter_report>?,
+  _ out: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?,
   _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
   status(error) { () throws(HostError) in

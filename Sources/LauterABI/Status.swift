@@ -42,7 +42,8 @@ final class CText {
 }
 
 /// A NUL-terminated copy, to be freed with free(3). What follows a NUL inside is lost to C readers anyway.
-func allocateText<C: Collection>(_ bytes: C) -> UnsafeMutablePointer<CChar> where C.Element == UInt8 {
+func allocateText<C: Collection>(_ bytes: C) -> UnsafeMutablePointer<CChar>
+where C.Element == UInt8 {
   let memory = malloc(bytes.count + 1)!.assumingMemoryBound(to: CChar.self)
   var at = 0
   for byte in bytes where byte != 0 {

@@ -185,7 +185,8 @@ public func lauter_policy_explain(
 func runtimeDirectory() throws(HostError) -> String {
   guard let path = lx_object_directory() else {
     throw HostError(
-      LAUTER_ERROR_NOT_FOUND, subject: "lauter/runtime", "the library cannot tell where it was loaded from")
+      LAUTER_ERROR_NOT_FOUND, subject: "lauter/runtime",
+      "the library cannot tell where it was loaded from")
   }
   defer { lx_free(path) }
   return String(cString: path) + "/lauter/runtime/python"

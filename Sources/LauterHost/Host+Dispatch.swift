@@ -199,7 +199,8 @@ extension Host {
     if call.timedOut {
       event.status = Int32(LAUTER_ERROR_TIMEOUT)
       event.error = HostError(
-        LAUTER_ERROR_TIMEOUT, subject: "\(call.id)", "the call's time was up and it was interrupted")
+        LAUTER_ERROR_TIMEOUT, subject: "\(call.id)", "the call's time was up and it was interrupted"
+      )
     }
     complete(call, event)
   }
@@ -367,7 +368,8 @@ extension Host {
   }
 
   /// The error of an EXITED event, where there is one.
-  private func endingError(of worker: Worker, _ report: Report, _ failure: HostError?) -> HostError? {
+  private func endingError(of worker: Worker, _ report: Report, _ failure: HostError?) -> HostError?
+  {
     switch report.reason {
     case LAUTER_REASON_LAUNCH: return failure
     case LAUTER_REASON_PROTOCOL:

@@ -112,13 +112,16 @@ extension Host {
 
   // MARK: Sleeping
 
-  private func nanoseconds(_ milliseconds: Int64) -> Int64 { min(milliseconds, 1 << 40) * 1_000_000 }
+  private func nanoseconds(_ milliseconds: Int64) -> Int64 {
+    min(milliseconds, 1 << 40) * 1_000_000
+  }
 
   private func pollError(_ result: Int) -> HostError {
     if result == -Int(EINTR) {
       return HostError(LAUTER_ERROR_INTERRUPTED, errno: EINTR, "a signal handler ran: call again")
     }
-    return HostError(KernelError(call: "ppoll", errno: Int32(-result)), doing: "waiting for a worker")
+    return HostError(
+      KernelError(call: "ppoll", errno: Int32(-result)), doing: "waiting for a worker")
   }
 
   /// Sleeps, doing this worker's work, until `isDone` (asked with the lock held) or the time is up.

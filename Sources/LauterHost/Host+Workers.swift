@@ -19,7 +19,8 @@ extension Host {
   package func signal(_ id: UInt64, _ signal: Int32) throws(HostError) {
     try checkFork()
     guard (1...64).contains(signal) else {
-      throw HostError(LAUTER_ERROR_INVALID, subject: "\(signal)", "no signal has the number \(signal)")
+      throw HostError(
+        LAUTER_ERROR_INVALID, subject: "\(signal)", "no signal has the number \(signal)")
     }
     try locked { () throws(HostError) in
       let worker = try worker(id)
@@ -27,7 +28,8 @@ extension Host {
     }
   }
 
-  package func stop(_ id: UInt64, askMilliseconds: Int64, termMilliseconds: Int64) throws(HostError) {
+  package func stop(_ id: UInt64, askMilliseconds: Int64, termMilliseconds: Int64) throws(HostError)
+  {
     try checkFork()
     guard askMilliseconds >= 0, termMilliseconds >= 0 else {
       throw HostError(
@@ -64,9 +66,14 @@ extension Host {
       }
       guard worker.stdinQueue.count + bytes.count <= Bounds.stdinBytes else {
         throw HostError(
-          LAUTER_ERROR_LIMIT, subject: "\(id)", "worker \(id) has not read 1 MiB of its standard input")
+          LAUTER_ERROR_LIMIT, subject: "\(id)",
+          "worker \(id) has not read 1 MiB of its standard input")
       }
-      if bytes.isEmpty { worker.stdinEnds = true } else { worker.stdinQueue.append(contentsOf: bytes) }
+      if bytes.isEmpty {
+        worker.stdinEnds = true
+      } else {
+        worker.stdinQueue.append(contentsOf: bytes)
+      }
       flushStdin(worker)
     }
   }

@@ -54,7 +54,8 @@ package final class Host: @unchecked Sendable {
       epoll = OwnedFD(adopting: Int32(try check("epoll_create1", lx_epoll_create())))
       wake = OwnedFD(adopting: Int32(try check("eventfd", lx_eventfd())))
       timer = OwnedFD(adopting: Int32(try check("timerfd_create", lx_timerfd())))
-      ownPidfd = OwnedFD(adopting: Int32(try check("pidfd_open", lx_pidfd_open(Int32(lx_getpid())))))
+      ownPidfd = OwnedFD(
+        adopting: Int32(try check("pidfd_open", lx_pidfd_open(Int32(lx_getpid())))))
       null = OwnedFD(
         adopting: Int32(try check("open /dev/null", lx_open("/dev/null", O_RDWR | O_CLOEXEC, 0))))
       initImage = OwnedFD(

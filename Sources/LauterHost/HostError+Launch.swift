@@ -39,7 +39,8 @@ extension HostError {
     if Int(step) == plan.steps.count + 1, case .execute(let execution)? = plan.steps.last {
       let directory = execution.directory
       self.init(
-        errno == ENOENT ? LAUTER_ERROR_NOT_FOUND : LAUTER_ERROR_DENIED, subject: directory, errno: errno,
+        errno == ENOENT ? LAUTER_ERROR_NOT_FOUND : LAUTER_ERROR_DENIED, subject: directory,
+        errno: errno,
         step: Int32(step), "working directory \(directory): \(errnoText(errno)) inside the sandbox")
       return
     }

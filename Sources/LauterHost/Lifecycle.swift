@@ -123,7 +123,9 @@ package struct Lifecycle {
     if exit == nil, closedAt == nil, phase != .gone { closedAt = now + Lifecycle.closedGrace }
   }
 
-  package mutating func stop(now: UInt64, askNanoseconds: UInt64, termNanoseconds: UInt64) -> [Action] {
+  package mutating func stop(now: UInt64, askNanoseconds: UInt64, termNanoseconds: UInt64)
+    -> [Action]
+  {
     guard phase != .gone else { return [] }
     let term = now &+ askNanoseconds
     let kill = term &+ termNanoseconds
@@ -177,7 +179,9 @@ package struct Lifecycle {
   }
 
   /// The reason of the report, and its sentence.
-  package func reason(wallMilliseconds: UInt64, launchFailure: String?) -> (reason: Int, why: String) {
+  package func reason(wallMilliseconds: UInt64, launchFailure: String?) -> (
+    reason: Int, why: String
+  ) {
     if failure != nil {
       return (LAUTER_REASON_LAUNCH, "the launch failed: \(launchFailure ?? "unknown step")")
     }
@@ -185,12 +189,15 @@ package struct Lifecycle {
     case .breach(let error):
       return (LAUTER_REASON_PROTOCOL, "the worker broke the protocol: \(error.description)")
     case .closedSession:
-      return (LAUTER_REASON_PROTOCOL, "the worker broke the protocol: it closed its session and went on")
+      return (
+        LAUTER_REASON_PROTOCOL, "the worker broke the protocol: it closed its session and went on"
+      )
     case .badNotice:
       return (LAUTER_REASON_PROTOCOL, "the worker's init sent what no init sends")
     case .notReady(let milliseconds):
       return (
-        LAUTER_REASON_DEADLINE, "it was not ready within \(durationText(milliseconds: milliseconds))"
+        LAUTER_REASON_DEADLINE,
+        "it was not ready within \(durationText(milliseconds: milliseconds))"
       )
     case .overdue:
       return (LAUTER_REASON_DEADLINE, "a call's time was up and interrupts did not end it")
@@ -215,7 +222,9 @@ package struct Lifecycle {
       return (LAUTER_REASON_STOPPED, "stopped: \(how)")
     }
     guard let exit else {
-      return (LAUTER_REASON_LOST, "its init ended without a word: killed from outside, or out of memory")
+      return (
+        LAUTER_REASON_LOST, "its init ended without a word: killed from outside, or out of memory"
+      )
     }
     return exit.code >= 0
       ? (LAUTER_REASON_EXITED, "it exited with status \(exit.code)")

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-
 /// A system call that failed: which, and the errno.
 package struct KernelError: Error, Equatable, Sendable {
   package var call: StaticString

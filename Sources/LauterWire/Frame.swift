@@ -63,7 +63,8 @@ package enum WireError: Error, Equatable, Sendable {
     case .notReady: "a message before it was ready"
     case .greetedTwice: "it greeted twice"
     case .headTooShort: "a message whose head is cut short"
-    case .tooManyParts(let count): "a message of \(count) parts, at most \(Wire.partsMax) are allowed"
+    case .tooManyParts(let count):
+      "a message of \(count) parts, at most \(Wire.partsMax) are allowed"
     case .nameTooLong(let size): "a name of \(size) bytes, at most \(Wire.nameMax) are allowed"
     case .nulInName: "a name or media type with a NUL byte"
     case .messageTooLarge: "a message of more than 1 GiB"

@@ -59,16 +59,14 @@ void finish(plan *p, const char *first, ...) {
 
 static int memory_with(const void *data, size_t size) {
         int fd = memfd_create("test", MFD_CLOEXEC);
-        if (write(fd, data, size) != (ssize_t)size)
-                abort();
+        if (write(fd, data, size) != (ssize_t)size) abort();
         return fd;
 }
 
 int start(worker *w, const plan *p, const options *o) {
         static const options none;
         int control[2], session[2], output[2];
-        if (!o)
-                o = &none;
+        if (!o) o = &none;
         *w = (worker){.pidfd = -1};
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0 ||
             socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, session) < 0 || pipe2(output, O_CLOEXEC) < 0)
@@ -81,43 +79,38 @@ int start(worker *w, const plan *p, const options *o) {
         snprintf(path, sizeof path, "/proc/self/fd/%d", page);
         int page_for_reading = open(path, O_RDONLY | O_CLOEXEC);
         int fds[16] = {input, output[1], output[1], control[1], host, steps, session[1], page_for_reading};
-        for (int i = 0; i < o->tree_count; i++)
-                fds[8 + i] = o->trees[i];
+        for (int i = 0; i < o->tree_count; i++) fds[8 + i] = o->trees[i];
         char map[64], group_map[64];
         snprintf(map, sizeof map, is_root() ? "1000 60001 1" : "%d %d 1", getuid(), getuid());
         snprintf(group_map, sizeof group_map, is_root() ? "1000 60001 1" : "%d %d 1", getgid(), getgid());
         claunch_request request = {
-                .namespaces = ((uint64_t)CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
-                               CLONE_NEWUTS | CLONE_NEWCGROUP) &
-                              ~o->without,
-                .uid_map = o->without & CLONE_NEWUSER ? NULL : map,
-                .gid_map = o->without & CLONE_NEWUSER ? NULL : group_map,
-                .deny_setgroups = !is_root() && !(o->without & CLONE_NEWUSER),
-                .keep_capabilities = !(o->without & CLONE_NEWUSER),
-                .init_fd = o->bad_init ? read_only : claunch_init_open(),
-                .descriptors = fds,
-                .descriptor_count = (size_t)(8 + o->tree_count),
+            .namespaces = ((uint64_t)CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
+                           CLONE_NEWUTS | CLONE_NEWCGROUP) &
+                          ~o->without,
+            .uid_map = o->without & CLONE_NEWUSER ? NULL : map,
+            .gid_map = o->without & CLONE_NEWUSER ? NULL : group_map,
+            .deny_setgroups = !is_root() && !(o->without & CLONE_NEWUSER),
+            .keep_capabilities = !(o->without & CLONE_NEWUSER),
+            .init_fd = o->bad_init ? read_only : claunch_init_open(),
+            .descriptors = fds,
+            .descriptor_count = (size_t)(8 + o->tree_count),
         };
         int error = request.init_fd < 0 ? request.init_fd : claunch_spawn(&request, &w->result);
-        if (request.init_fd >= 0 && request.init_fd != read_only)
-                close(request.init_fd);
+        if (request.init_fd >= 0 && request.init_fd != read_only) close(request.init_fd);
         int mine[] = {input, output[1], control[1], host, steps, session[1], page, page_for_reading, read_only};
-        for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
-                close(mine[i]);
+        for (size_t i = 0; i < sizeof mine / sizeof *mine; i++) close(mine[i]);
         w->pidfd = w->result.pidfd;
         w->pid = w->result.pid;
         w->control = control[0];
         w->session = session[0];
         w->output = output[0];
-        if (error)
-                forget(w);
+        if (error) forget(w);
         return error;
 }
 
 static uint64_t get(const uint8_t *bytes, int size) {
         uint64_t value = 0;
-        while (size-- > 0)
-                value = value << 8 | bytes[size];
+        while (size-- > 0) value = value << 8 | bytes[size];
         return value;
 }
 
@@ -128,8 +121,7 @@ packet hear(const worker *w) {
         int ready = poll(&fd, 1, 10000);
         expect(ready == 1, "init said nothing for ten seconds");
         ssize_t size = ready == 1 ? recv(w->control, b, sizeof b, MSG_DONTWAIT) : 0;
-        if (size != sizeof b)
-                return p;
+        if (size != sizeof b) return p;
         p.kind = b[0];
         p.flags = b[1];
         p.step = (uint32_t)get(b + 4, 4);
@@ -164,8 +156,7 @@ const char *output_of(const worker *w) {
 void forget(worker *w) {
         int mine[] = {w->control, w->session, w->output, w->pidfd};
         for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
-                if (mine[i] >= 0)
-                        close(mine[i]);
+                if (mine[i] >= 0) close(mine[i]);
         w->control = w->session = w->output = w->pidfd = -1;
 }
 
@@ -174,17 +165,14 @@ packet run_to_end(const plan *p, const options *o, const char **text) {
         packet last = {0};
         int error = start(&w, p, o);
         expect(error == 0, "no launch: stage %d, %s", w.result.stage, strerror(-error));
-        if (error)
-                return last;
+        if (error) return last;
         packet first = hear(&w);
         expect(first.kind == STARTED, "kind %d at step %u: %s", first.kind, first.step, strerror(first.error));
-        if (first.kind == STARTED)
-                last = hear(&w);
+        if (first.kind == STARTED) last = hear(&w);
         expect_equal(last.kind, EXITED);
         expect(ended(&w, 5000), "init does not end");
         const char *all = output_of(&w);
-        if (text)
-                *text = all;
+        if (text) *text = all;
         forget(&w);
         return last;
 }
@@ -194,8 +182,7 @@ static packet first_word(const plan *p, const options *o) {
         packet first = {0};
         int error = start(&w, p, o);
         expect(error == 0, "no launch: stage %d, %s", w.result.stage, strerror(-error));
-        if (error)
-                return first;
+        if (error) return first;
         first = hear(&w);
         expect(ended(&w, 5000) || first.kind == STARTED, "init does not end");
         forget(&w);
@@ -212,8 +199,7 @@ void expect_failure(const plan *p, uint32_t number, int error) {
 int count_descriptors(void) {
         int count = -1; /* the folder's own */
         DIR *folder = opendir("/proc/self/fd");
-        for (struct dirent *entry; (entry = readdir(folder));)
-                count += entry->d_name[0] != '.';
+        for (struct dirent *entry; (entry = readdir(folder));) count += entry->d_name[0] != '.';
         closedir(folder);
         return count;
 }
@@ -225,8 +211,7 @@ int count_processes(const char *token) {
                 char path[300], text[4096];
                 snprintf(path, sizeof path, "/proc/%s/cmdline", entry->d_name);
                 int fd = entry->d_name[0] > '0' && entry->d_name[0] <= '9' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-                if (fd < 0)
-                        continue;
+                if (fd < 0) continue;
                 ssize_t size = read(fd, text, sizeof text);
                 close(fd);
                 count += size > 0 && memmem(text, (size_t)size, token, strlen(token)) != NULL;
@@ -236,8 +221,7 @@ int count_processes(const char *token) {
 }
 
 void expect_at(int line, int holds, const char *format, ...) {
-        if (holds)
-                return;
+        if (holds) return;
         va_list words;
         va_start(words, format);
         dprintf(2, "  line %d: ", line);
@@ -250,8 +234,7 @@ void expect_at(int line, int holds, const char *format, ...) {
 /* Each in a process of its own, so that it may do to itself what it likes. */
 void test(const char *sentence, void (*body)(void)) {
         const char *only = getenv("ONLY");
-        if (only && !strstr(sentence, only))
-                return;
+        if (only && !strstr(sentence, only)) return;
         fflush(stdout);
         struct timespec before, after;
         clock_gettime(CLOCK_MONOTONIC, &before);
@@ -269,8 +252,7 @@ void test(const char *sentence, void (*body)(void)) {
         tests++;
         failed_tests += status != 0;
         printf("%s %s (%ld ms)\n", status ? "FAIL" : "ok  ", sentence, ms);
-        if (WIFSIGNALED(status))
-                printf("  ended by signal %d\n", WTERMSIG(status));
+        if (WIFSIGNALED(status)) printf("  ended by signal %d\n", WTERMSIG(status));
 }
 
 int report(void) {

@@ -68,10 +68,10 @@ int count_processes(const char *token);
 void test(const char *sentence, void (*body)(void));
 void expect_at(int line, int holds, const char *format, ...) __attribute__((format(printf, 3, 4)));
 #define expect(holds, ...) expect_at(__LINE__, (holds) != 0, __VA_ARGS__)
-#define expect_equal(got, wanted)                                                                                \
-        do {                                                                                                     \
-                long long got_ = (long long)(got), wanted_ = (long long)(wanted);                                \
-                expect_at(__LINE__, got_ == wanted_, "%s is %lld, not %lld", #got, got_, wanted_);               \
+#define expect_equal(got, wanted)                                                                                      \
+        do {                                                                                                           \
+                long long got_ = (long long)(got), wanted_ = (long long)(wanted);                                      \
+                expect_at(__LINE__, got_ == wanted_, "%s is %lld, not %lld", #got, got_, wanted_);                     \
         } while (0)
 #define expect_text(text, part) expect_at(__LINE__, strstr(text, part) != NULL, "no \"%s\" in:\n%s", part, text)
 #define expect_no_text(text, part) expect_at(__LINE__, strstr(text, part) == NULL, "\"%s\" in:\n%s", part, text)

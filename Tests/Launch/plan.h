@@ -14,8 +14,7 @@ typedef struct plan {
 } plan;
 
 static inline void put(plan *p, uint64_t value, int size) {
-        for (int i = 0; i < size; i++)
-                p->bytes[p->size++] = (uint8_t)(value >> (8 * i));
+        for (int i = 0; i < size; i++) p->bytes[p->size++] = (uint8_t)(value >> (8 * i));
 }
 static inline void put_data(plan *p, const void *data, size_t size) {
         put(p, size, 4);
@@ -25,19 +24,16 @@ static inline void put_data(plan *p, const void *data, size_t size) {
 static inline void put_text(plan *p, const char *text) { put_data(p, text, strlen(text)); }
 static inline void put_texts(plan *p, const char *const *texts) {
         uint32_t count = 0;
-        while (texts[count])
-                count++;
+        while (texts[count]) count++;
         put(p, count, 4);
-        for (uint32_t i = 0; i < count; i++)
-                put_text(p, texts[i]);
+        for (uint32_t i = 0; i < count; i++) put_text(p, texts[i]);
 }
 
 /* Begin a step; returns its number. */
 static inline uint32_t step(plan *p, int code) {
         put(p, (uint64_t)code, 1);
         p->steps++;
-        for (int i = 0; i < 4; i++)
-                p->bytes[4 + i] = (uint8_t)(p->steps >> (8 * i));
+        for (int i = 0; i < 4; i++) p->bytes[4 + i] = (uint8_t)(p->steps >> (8 * i));
         return p->steps;
 }
 static inline void plan_begin(plan *p) {

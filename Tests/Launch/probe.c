@@ -23,10 +23,8 @@ static void tell_status(const char *name) {
         char line[256];
         FILE *file = fopen("/proc/self/status", "r");
         while (file && fgets(line, sizeof line, file))
-                if (!strncmp(line, name, strlen(name)))
-                        fputs(line, stdout);
-        if (file)
-                fclose(file);
+                if (!strncmp(line, name, strlen(name))) fputs(line, stdout);
+        if (file) fclose(file);
 }
 
 static void tell_link(const char *name) {
@@ -51,8 +49,7 @@ static int describe(void) {
         int blocked = 0, ignored = 0;
         for (int number = 1; number < 65; number++) {
                 struct sigaction action;
-                if (number == 32 || number == 33 || number == 34)
-                        continue; /* libc's own */
+                if (number == 32 || number == 33 || number == 34) continue; /* libc's own */
                 blocked += sigismember(&mask, number) == 1;
                 ignored += sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
         }
@@ -62,15 +59,13 @@ static int describe(void) {
                getpgid(0) == getpid(), blocked, ignored, interrupt.sa_handler == SIG_IGN ? "ignored" : "default");
         printf("fds");
         for (int fd = 0; fd < 4096; fd++)
-                if (fcntl(fd, F_GETFD) >= 0)
-                        printf(" %d", fd);
+                if (fcntl(fd, F_GETFD) >= 0) printf(" %d", fd);
         printf("\n");
         tell_status("Cap");
         tell_status("NoNewPrivs");
         tell_status("Seccomp:");
         static const char *const spaces[] = {"user", "pid", "mnt", "net", "ipc", "uts", "cgroup"};
-        for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++)
-                tell_link(spaces[i]);
+        for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) tell_link(spaces[i]);
         return 0;
 }
 
@@ -84,8 +79,7 @@ static int attack_init(void) {
         /* What is tried works where nothing stands against it. */
         pid_t child = fork();
         if (child == 0)
-                for (;;)
-                        pause();
+                for (;;) pause();
         char memory[32];
         snprintf(memory, sizeof memory, "/proc/%d/mem", child);
         tell("steal a child's", syscall(SYS_pidfd_getfd, syscall(SYS_pidfd_open, child, 0), 0, 0));
@@ -96,42 +90,34 @@ static int attack_init(void) {
         tell("memory", open("/proc/1/mem", O_RDWR));
         tell("trace", ptrace(PTRACE_SEIZE, 1, 0, 0));
         for (int number = 1; number < 65; number++)
-                if (number != SIGCHLD && number != 32 && number != 33 && number != 34)
-                        kill(1, number);
-        for (int i = 0; i < 1000; i++)
-                kill(1, SIGCHLD);
+                if (number != SIGCHLD && number != 32 && number != 33 && number != 34) kill(1, number);
+        for (int i = 0; i < 1000; i++) kill(1, SIGCHLD);
         tell("alive", kill(1, 0));
         return 23;
 }
 
 static void tell_there(int fd) {
-        if (write(fd, "x", 1) != 1)
-                abort();
+        if (write(fd, "x", 1) != 1) abort();
 }
 
 /* Children that leave the session, ignore signals, and hold on to every descriptor. */
 static int spread(int count) {
         int there[2];
         char one;
-        if (pipe(there) < 0)
-                return 1;
+        if (pipe(there) < 0) return 1;
         for (int i = 0; i < count; i++) {
                 if (fork() == 0) {
                         setsid();
-                        for (int number = 1; number < 65; number++)
-                                signal(number, SIG_IGN);
+                        for (int number = 1; number < 65; number++) signal(number, SIG_IGN);
                         if (fork() == 0) {
                                 tell_there(there[1]);
-                                for (;;)
-                                        pause();
+                                for (;;) pause();
                         }
-                        for (;;)
-                                pause();
+                        for (;;) pause();
                 }
         }
         for (int i = 0; i < count; i++)
-                if (read(there[0], &one, 1) != 1)
-                        return 1;
+                if (read(there[0], &one, 1) != 1) return 1;
         printf("spread\n");
         fflush(stdout);
         return 0;
@@ -164,26 +150,18 @@ static void on_interrupt(int number) {
 
 int main(int count, char **words) {
         const char *what = count > 1 ? words[1] : "";
-        if (!strcmp(what, "describe"))
-                return describe();
-        if (!strcmp(what, "exit"))
-                return atoi(words[2]);
-        if (!strcmp(what, "die"))
-                return raise(atoi(words[2]));
-        if (!strcmp(what, "attack"))
-                return attack_init();
-        if (!strcmp(what, "try"))
-                return try_paths(words + 2);
+        if (!strcmp(what, "describe")) return describe();
+        if (!strcmp(what, "exit")) return atoi(words[2]);
+        if (!strcmp(what, "die")) return raise(atoi(words[2]));
+        if (!strcmp(what, "attack")) return attack_init();
+        if (!strcmp(what, "try")) return try_paths(words + 2);
         if (!strcmp(what, "spread")) {
                 spread(atoi(words[2]));
-                for (;;)
-                        pause();
+                for (;;) pause();
         }
-        if (!strcmp(what, "spread-and-exit"))
-                return spread(atoi(words[2]));
+        if (!strcmp(what, "spread-and-exit")) return spread(atoi(words[2]));
         if (!strcmp(what, "wait"))
-                for (;;)
-                        pause();
+                for (;;) pause();
         if (!strcmp(what, "session")) { /* answer on 3, read 4, and go with the answer unread */
                 char line[64], page[8];
                 ssize_t size = read(3, line, sizeof line);
@@ -201,10 +179,8 @@ int main(int count, char **words) {
                 for (int seen = 0;; seen = on_interrupt_count) {
                         printf("seen %d\n", seen);
                         fflush(stdout);
-                        if (seen == atoi(words[2]))
-                                break;
-                        while (on_interrupt_count == seen)
-                                sigsuspend(&before);
+                        if (seen == atoi(words[2])) break;
+                        while (on_interrupt_count == seen) sigsuspend(&before);
                 }
                 return 40 + on_interrupt_count;
         }
@@ -217,8 +193,7 @@ int main(int count, char **words) {
         if (!strcmp(what, "use")) { /* MiB, to be seen in the report */
                 size_t size = (size_t)atoi(words[2]) << 20;
                 volatile char *memory = malloc(size);
-                for (size_t at = 0; at < size; at += 4096)
-                        memory[at] = 1;
+                for (size_t at = 0; at < size; at += 4096) memory[at] = 1;
                 return 0;
         }
         return 2;

@@ -42,10 +42,8 @@ static void stays_unseen(void) {
         sigemptyset(&block);
         sigaddset(&block, SIGCHLD);
         sigprocmask(SIG_BLOCK, &block, &before);
-        if (fork() == 0)
-                _exit(0);
-        while (!child_signals)
-                sigsuspend(&before);
+        if (fork() == 0) _exit(0);
+        while (!child_signals) sigsuspend(&before);
         sigprocmask(SIG_SETMASK, &before, NULL);
         expect(waitpid(-1, NULL, __WALL) > 0, "the probe is blind");
         child_signals = 0;
@@ -102,8 +100,7 @@ static void no_leak(void) {
         int fd = open("/dev/null", O_RDONLY);
         expect_equal(count_descriptors(), before + 1);
         close(fd);
-        for (int i = 0; i < 5; i++)
-                expect_equal(exit_code("0"), 0);
+        for (int i = 0; i < 5; i++) expect_equal(exit_code("0"), 0);
         expect_equal(count_descriptors(), before);
         /* Failures, of the launch and of the plan. */
         sandbox(&p);
@@ -158,8 +155,7 @@ static void tells_stages(void) {
 
 static void *spawn_some(void *argument) {
         (void)argument;
-        for (int i = 0; i < 15; i++)
-                expect_equal(exit_code("3"), 3);
+        for (int i = 0; i < 15; i++) expect_equal(exit_code("3"), 3);
         return NULL;
 }
 
@@ -182,10 +178,8 @@ static void many_threads(void) {
         volatile int stop = 0;
         int before = count_descriptors();
         pthread_create(&forker, NULL, fork_often, (void *)&stop);
-        for (int i = 0; i < COUNT; i++)
-                pthread_create(&threads[i], NULL, spawn_some, NULL);
-        for (int i = 0; i < COUNT; i++)
-                pthread_join(threads[i], NULL);
+        for (int i = 0; i < COUNT; i++) pthread_create(&threads[i], NULL, spawn_some, NULL);
+        for (int i = 0; i < COUNT; i++) pthread_join(threads[i], NULL);
         stop = 1;
         pthread_join(forker, NULL);
         expect_equal(count_descriptors(), before);
@@ -251,8 +245,7 @@ static void large_host(void) {
         size_t size = (size_t)(getenv("LAUTER_TEST_GIB") ? atoi(getenv("LAUTER_TEST_GIB")) : 1) << 30;
         char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         madvise(memory, size, MADV_NOHUGEPAGE);
-        for (size_t at = 0; at < size; at += 4096)
-                memory[at] = 1;
+        for (size_t at = 0; at < size; at += 4096) memory[at] = 1;
         plan p;
         sandbox(&p);
         finish(&p, "exit", "0", NULL);
@@ -290,17 +283,14 @@ static void host_with_worker(int tell, const char *token, int with_fork) {
         execution e = {.candidates = {PROBE}, .arguments = {token, "spread", "3"}};
         end_building(&p);
         step_execute(&p, &e);
-        if (start(&w, &p, NULL) < 0 || hear(&w).kind != STARTED || read(w.output, line, 7) != 7)
-                _exit(1);
+        if (start(&w, &p, NULL) < 0 || hear(&w).kind != STARTED || read(w.output, line, 7) != 7) _exit(1);
         if (with_fork && fork() == 0) { /* keeps the control socket open */
                 close(tell);
                 sleep_ms(1500);
                 _exit(0);
         }
-        if (write(tell, &w.pid, sizeof w.pid) != sizeof w.pid)
-                _exit(1);
-        for (;;)
-                pause();
+        if (write(tell, &w.pid, sizeof w.pid) != sizeof w.pid) _exit(1);
+        for (;;) pause();
 }
 
 static void kill_host(int with_fork) {
@@ -308,11 +298,9 @@ static void kill_host(int with_fork) {
                 char token[32];
                 int tell[2], pid = 0;
                 snprintf(token, sizeof token, "probe-%d-%d", getpid(), i);
-                if (pipe(tell) < 0)
-                        abort();
+                if (pipe(tell) < 0) abort();
                 pid_t host = fork();
-                if (host == 0)
-                        host_with_worker(tell[1], token, with_fork);
+                if (host == 0) host_with_worker(tell[1], token, with_fork);
                 close(tell[1]);
                 expect_equal(read(tell[0], &pid, sizeof pid), sizeof pid);
                 close(tell[0]);
@@ -320,8 +308,7 @@ static void kill_host(int with_fork) {
                 kill(host, SIGKILL);
                 waitpid(host, NULL, 0);
                 int left = 7;
-                for (int ms = 0; ms < 1000 && (left = count_processes(token)) > 0; ms += 5)
-                        sleep_ms(5);
+                for (int ms = 0; ms < 1000 && (left = count_processes(token)) > 0; ms += 5) sleep_ms(5);
                 expect_equal(left, 0);
         }
 }
@@ -366,8 +353,7 @@ static void unconfined(void) {
         plan_begin(&p);
         step_private_mounts(&p);
         step_proc(&p, "/proc", "");
-        if (!is_root())
-                step_drop_privilege(&p, 40);
+        if (!is_root()) step_drop_privilege(&p, 40);
         step_execute(&p, &e);
         packet last = run_to_end(&p, &(options){.without = without | (is_root() ? CLONE_NEWUSER : 0)}, &text);
         expect_equal(last.code, 0);
@@ -395,8 +381,7 @@ static void no_process_namespace(void) {
         w.control = -1;
         expect(ended(&w, 2000), "init outlives its host's end of the socket");
         int left = 1;
-        for (int ms = 0; ms < 1000 && (left = count_processes(token)) > 0; ms += 5)
-                sleep_ms(5);
+        for (int ms = 0; ms < 1000 && (left = count_processes(token)) > 0; ms += 5) sleep_ms(5);
         expect_equal(left, 0);
         forget(&w);
 }

@@ -24,7 +24,8 @@ static void describes(void) {
         expect_equal(last.code, 0);
         int uid = is_root() ? 1000 : (int)getuid(), gid = is_root() ? 1000 : (int)getgid();
         int groups = is_root() ? 0 : getgroups(0, NULL);
-        snprintf(line, sizeof line, "pid 2 uid %d gid %d groups %d umask 022 core 0 host worker in /\n", uid, gid, groups);
+        snprintf(line, sizeof line, "pid 2 uid %d gid %d groups %d umask 022 core 0 host worker in /\n", uid, gid,
+                 groups);
         expect_text(text, line);
         expect_text(text, "session 1 group 1 blocked 0 ignored 0 interrupt default\n");
         expect_text(text, "fds 0 1 2\n");
@@ -45,8 +46,8 @@ static void describes(void) {
 static void ignores_interrupt(void) {
         plan p;
         const char *text;
-        execution e = {.candidates = {PROBE}, .arguments = {"probe", "describe"}, .ignores_interrupt = 1,
-                       .directory = "/tmp"};
+        execution e = {
+            .candidates = {PROBE}, .arguments = {"probe", "describe"}, .ignores_interrupt = 1, .directory = "/tmp"};
         sandbox(&p);
         end_building(&p);
         step_execute(&p, &e);
@@ -93,7 +94,8 @@ static void tells_ends(void) {
         finish(&p, "use", "64", NULL);
         last = run_to_end(&p, NULL, NULL);
         /* The kernel counts in batches. */
-        expect(last.peak_kib >= 60 << 10 && last.peak_kib < 80 << 10, "peak %llu KiB", (unsigned long long)last.peak_kib);
+        expect(last.peak_kib >= 60 << 10 && last.peak_kib < 80 << 10, "peak %llu KiB",
+               (unsigned long long)last.peak_kib);
         expect(last.user_us + last.system_us > 1000, "no CPU time for 64 MiB");
 }
 
@@ -102,13 +104,10 @@ static void tells_exec_errors(void) {
                 const char *candidates[3];
                 int error;
         } cases[] = {
-                {{"/bin/nothing"}, ENOENT},
-                {{"/bin/nothing", "/bin/probe/nothing"}, ENOENT},
-                {{"/bin/plain"}, EACCES},
-                {{"/bin/nothing", "/bin/plain", "/nowhere"}, EACCES},
-                {{"/bin"}, EACCES},
-                {{"/bin/garbage"}, ENOEXEC},
-                {{NULL}, ENOENT},
+            {{"/bin/nothing"}, ENOENT}, {{"/bin/nothing", "/bin/probe/nothing"}, ENOENT},
+            {{"/bin/plain"}, EACCES},   {{"/bin/nothing", "/bin/plain", "/nowhere"}, EACCES},
+            {{"/bin"}, EACCES},         {{"/bin/garbage"}, ENOEXEC},
+            {{NULL}, ENOENT},
         };
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
                 plan p;
@@ -306,8 +305,7 @@ static void keeps_the_time(void) {
 }
 
 int main(int count, char **words) {
-        if (count < 2)
-                return 2;
+        if (count < 2) return 2;
         probe_folder = words[1];
         test("a worker is born with what the plan says and nothing else", describes);
         test("an interrupt before the runtime's handler is ignored where asked", ignores_interrupt);

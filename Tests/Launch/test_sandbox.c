@@ -47,13 +47,26 @@ static void builds_the_root(void) {
         step_proc(&p, "/proc", "masked");
         step_devpts(&p, "/dev/pts");
         end_building(&p);
-        static const char *const tries[] = {"read /deep/er/read/secret", "write /deep/er/read/new",
-                                            "write /write/new", "read /etc/hosts", "write /etc/new",
-                                            "write /link/other", "list /made/with/parents",
-                                            "read /write/secret", "chmod /write/secret", "list /write/hidden",
-                                            "chmod /write/hidden", "write /tmp/x", "write /late/x", "read /proc/keys",
-                                            "chmod /proc/sys/kernel", "list /proc/acpi", "read /proc/cpuinfo",
-                                            "read /dev/pts/ptmx", "stat /usr", "stat /.lauter-mask"};
+        static const char *const tries[] = {"read /deep/er/read/secret",
+                                            "write /deep/er/read/new",
+                                            "write /write/new",
+                                            "read /etc/hosts",
+                                            "write /etc/new",
+                                            "write /link/other",
+                                            "list /made/with/parents",
+                                            "read /write/secret",
+                                            "chmod /write/secret",
+                                            "list /write/hidden",
+                                            "chmod /write/hidden",
+                                            "write /tmp/x",
+                                            "write /late/x",
+                                            "read /proc/keys",
+                                            "chmod /proc/sys/kernel",
+                                            "list /proc/acpi",
+                                            "read /proc/cpuinfo",
+                                            "read /dev/pts/ptmx",
+                                            "stat /usr",
+                                            "stat /.lauter-mask"};
         size_t count = sizeof tries / sizeof *tries;
         uint32_t steps = p.steps;
         size_t size = p.size;
@@ -62,8 +75,7 @@ static void builds_the_root(void) {
                 char word[16], *space;
                 static char where[128];
                 snprintf(word, sizeof word, "%s", tries[i]);
-                if ((space = strchr(word, ' ')))
-                        *space = 0;
+                if ((space = strchr(word, ' '))) *space = 0;
                 snprintf(where, sizeof where, "%s", strchr(tries[i], ' ') + 1);
                 execution run = {.candidates = {PROBE}, .arguments = {"probe", "try", word, where}};
                 p.size = size;
@@ -95,8 +107,7 @@ static void builds_the_root(void) {
         expect(access(path, F_OK) == 0, "the file that was written is not there");
         expect(stat(path, &(struct stat){0}) == 0, "stat");
         snprintf(path, sizeof path, "rm -rf %s", folder);
-        if (system(path) != 0)
-                expect(0, "cannot clean up");
+        if (system(path) != 0) expect(0, "cannot clean up");
 }
 
 static void restricts_the_worker(void) {
@@ -122,10 +133,10 @@ static void restricts_the_worker(void) {
         expect_text(text, "read /etc/x: Permission denied");
         /* seccomp: kill(2) is ENOSYS; without it the same call works. */
         struct sock_filter filter[] = {
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_uname, 0, 1),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_uname, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         };
         execution describe = {.candidates = {PROBE}, .arguments = {"probe", "describe"}};
         sandbox(&p);
@@ -144,18 +155,19 @@ static void passes_the_filter(void) {
         plan p;
         uint64_t pass = 0x1122334455667788;
         struct sock_filter filter[] = {
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 6, 0),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 0, 4),
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0]) + 4),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x11223344, 0, 3),
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[4]) + 4),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x55667788, 0, 1),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 6, 0),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 0, 4),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0]) + 4),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x11223344, 0, 3),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[4]) + 4),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x55667788, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
         };
         for (int right = 0; right < 2; right++) {
-                execution e = {.candidates = {"/bin/nothing", PROBE}, .arguments = {"probe", "exit", "8"},
+                execution e = {.candidates = {"/bin/nothing", PROBE},
+                               .arguments = {"probe", "exit", "8"},
                                .pass = right ? pass : pass + 1};
                 sandbox(&p);
                 end_building(&p);
@@ -224,6 +236,5 @@ void sandbox_tests(void) {
         test("limits, Landlock and a filter bind the worker", restricts_the_worker);
         test("a program passes a filter that lets nobody else execute", passes_the_filter);
         test("the loopback interface comes up when asked", loopback);
-        if (is_root())
-                test("an id-mapped tree that the host made is writable", adopts_an_id_mapped_tree);
+        if (is_root()) test("an id-mapped tree that the host made is writable", adopts_an_id_mapped_tree);
 }

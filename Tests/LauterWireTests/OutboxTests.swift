@@ -20,7 +20,8 @@ private func drain(_ outbox: inout Outbox, room: Int) -> [UInt8] {
 
 private func message(_ kind: FrameKind, id: UInt64, _ body: [UInt8]) -> OutgoingMessage {
   OutgoingMessage(
-    kind: kind, id: id, head: head([], parts: [("application/octet-stream", UInt64(body.count))]) + body)
+    kind: kind, id: id,
+    head: head([], parts: [("application/octet-stream", UInt64(body.count))]) + body)
 }
 
 @Suite struct OutboxTests {
@@ -57,7 +58,10 @@ private func message(_ kind: FrameKind, id: UInt64, _ body: [UInt8]) -> Outgoing
     let cut = frame(2)
     cut.dropFirst(5).withUnsafeBytes { outbox.appendTail($0) }
     outbox.append(OutgoingMessage(kind: .ready))
-    #expect(try receive(hello() + cut.prefix(5) + drain(&outbox, room: 3)) == [.hello("test"), .ready, .ready])
+    #expect(
+      try receive(hello() + cut.prefix(5) + drain(&outbox, room: 3)) == [
+        .hello("test"), .ready, .ready,
+      ])
   }
 
   @Test func `a greeting can be read back`() throws {

@@ -39,7 +39,9 @@ func head(
   return out
 }
 
-func hello(lowest: UInt16 = 1, highest: UInt16 = 1, magic: UInt32 = 0x5254_554C, name: String = "test")
+func hello(
+  lowest: UInt16 = 1, highest: UInt16 = 1, magic: UInt32 = 0x5254_554C, name: String = "test"
+)
   -> [UInt8]
 {
   var out: [UInt8] = []

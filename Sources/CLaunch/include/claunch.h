@@ -33,14 +33,14 @@ typedef enum claunch_stage {
 } claunch_stage;
 
 typedef struct claunch_request {
-        uint64_t namespaces;         /* CLONE_NEW* for init; not CLONE_NEWTIME */
-        const char *uid_map;         /* text for /proc/PID/uid_map; NULL when CLONE_NEWUSER is not asked for */
-        const char *gid_map;         /* likewise */
-        int deny_setgroups;          /* write "deny" first: ordinary users must */
-        int keep_capabilities;       /* those that init needs survive the exec, though its uid is not 0 inside */
-        int init_fd;                 /* from claunch_init_open() */
-        const int *descriptors;      /* these become 0, 1, … in init; it gets no other */
-        size_t descriptor_count;     /* at most CLAUNCH_DESCRIPTORS_MAX */
+        uint64_t namespaces;     /* CLONE_NEW* for init; not CLONE_NEWTIME */
+        const char *uid_map;     /* text for /proc/PID/uid_map; NULL when CLONE_NEWUSER is not asked for */
+        const char *gid_map;     /* likewise */
+        int deny_setgroups;      /* write "deny" first: ordinary users must */
+        int keep_capabilities;   /* those that init needs survive the exec, though its uid is not 0 inside */
+        int init_fd;             /* from claunch_init_open() */
+        const int *descriptors;  /* these become 0, 1, … in init; it gets no other */
+        size_t descriptor_count; /* at most CLAUNCH_DESCRIPTORS_MAX */
 } claunch_request;
 
 enum { CLAUNCH_DESCRIPTORS_MAX = 4096 };

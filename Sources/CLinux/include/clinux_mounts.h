@@ -75,8 +75,6 @@ static inline long lx_chdir(const char *path) { return lx_result(chdir(path)); }
 static inline long lx_pivot_root(const char *new_root, const char *put_old) {
         return lx_result(syscall(SYS_pivot_root, new_root, put_old));
 }
-static inline long lx_make_mounts_private(void) {
-        return lx_result(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-}
+static inline long lx_make_mounts_private(void) { return lx_result(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)); }
 static inline long lx_umount2(const char *path, int flags) { return lx_result(umount2(path, flags)); }
 #endif

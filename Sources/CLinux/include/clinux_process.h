@@ -75,8 +75,7 @@ typedef struct lx_usage {
 } lx_usage;
 static inline long lx_usage_of_children(lx_usage *usage) {
         struct rusage r;
-        if (getrusage(RUSAGE_CHILDREN, &r) < 0)
-                return -(long)errno;
+        if (getrusage(RUSAGE_CHILDREN, &r) < 0) return -(long)errno;
         usage->user_us = (uint64_t)r.ru_utime.tv_sec * 1000000 + (uint64_t)r.ru_utime.tv_usec;
         usage->system_us = (uint64_t)r.ru_stime.tv_sec * 1000000 + (uint64_t)r.ru_stime.tv_usec;
         usage->peak_kib = (uint64_t)r.ru_maxrss;
@@ -95,12 +94,10 @@ static inline long lx_receive_packet(int fd, void *data, size_t size) {
 static inline long lx_loopback_up(void) {
         struct ifreq request = {.ifr_name = "lo"};
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-                return -(long)errno;
+        if (fd < 0) return -(long)errno;
         long result = lx_result(ioctl(fd, SIOCGIFFLAGS, &request));
         request.ifr_flags |= IFF_UP | IFF_RUNNING;
-        if (result == 0)
-                result = lx_result(ioctl(fd, SIOCSIFFLAGS, &request));
+        if (result == 0) result = lx_result(ioctl(fd, SIOCSIFFLAGS, &request));
         close(fd);
         return result;
 }

@@ -143,7 +143,8 @@ static inline long lx_write_pipe(int fd, const void *data, size_t size) {
         long result = lx_result(write(fd, data, size));
         if (result == -EPIPE && !was_pending) {
                 struct timespec none = {0, 0};
-                while (sigtimedwait(&pipe_only, NULL, &none) < 0 && errno == EINTR) {}
+                while (sigtimedwait(&pipe_only, NULL, &none) < 0 && errno == EINTR) {
+                }
         }
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         return result;
