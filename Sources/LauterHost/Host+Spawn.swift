@@ -63,6 +63,12 @@ extension Host {
       return try spawn(id, preparation, policy, launch, cookie)
     } catch {
       var failure = HostError(error, doing: "starting a worker")
+      if "\(error.call)" == "\(cloneStage)", error.errno == EPERM || error.errno == ENOSPC {
+        failure.code = Int32(LAUTER_ERROR_UNSUPPORTED)
+        failure.message +=
+          "; this process may not make namespaces: it runs in a container or sandbox that refuses them, or a limit of "
+          + "/proc/sys/user is reached"
+      }
       if error.errno == EACCES, lx_is_dumpable() == 0 {
         // Its files in /proc belong to root then, the id maps among them.
         failure.message +=
@@ -197,7 +203,7 @@ extension Host {
     switch claunch_stage(rawValue: UInt32(stage)) {
     case CLAUNCH_STAGE_MEMORY: "mmap"
     case CLAUNCH_STAGE_MIDDLE: "clone3"
-    case CLAUNCH_STAGE_CLONE: "clone3 with new namespaces"
+    case CLAUNCH_STAGE_CLONE: cloneStage
     case CLAUNCH_STAGE_SETGROUPS: "write /proc/PID/setgroups"
     case CLAUNCH_STAGE_UID_MAP: "write /proc/PID/uid_map"
     case CLAUNCH_STAGE_GID_MAP: "write /proc/PID/gid_map"
@@ -252,6 +258,9 @@ extension Host {
     return FDPair(first: OwnedFD(adopting: first), second: OwnedFD(adopting: second))
   }
 }
+
+/// Init's clone, as errors name it.
+private let cloneStage: StaticString = "clone with new namespaces"
 
 /// The reading and the writing end, or two ends of the same kind.
 private struct FDPair: ~Copyable {
