@@ -107,7 +107,8 @@ class Syntax(RuntimeTest):
         self.assertEqual(self.value("%time 6 * 7"), "42")
         self.assertEqual(self.value("%time v = 6 * 8\nv"), "48")
         self.assertEqual(self.value("%%time\nw = 3\nw + 1"), "4")
-        self.assertEqual(self.host.wait_stdout("wall").count("wall time"), 3)
+        self.run_cell("print('all timed')")
+        self.assertEqual(self.host.wait_stdout("all timed").count("wall time"), 3)
         self.assertIn("line 4", self.fails("\n\n%%time\n1/0", "ZeroDivisionError").trace)
 
     def test_cell_magics(self):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import subprocess
 import unittest
 
 import fake_host
@@ -40,6 +41,11 @@ class Greeting(unittest.TestCase):
         with Host(page=False, wait=False) as host:
             self.assertNotEqual(host.process.wait(20), 0)
             self.assertIn("control page", host.wait_stderr("control page"))
+
+    def test_started_by_hand_it_says_what_is_missing(self):
+        done = subprocess.run([fake_host.INTERPRETER, fake_host.RUNTIME], stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr.decode(), r"^lauter: descriptors 3 and 4 are not what a host hands over: .+\n$")
 
     def test_it_runs_as_a_folder_and_without_u_as_well(self):
         for command in ([fake_host.RUNTIME], ["-u", fake_host.RUNTIME], [fake_host.RUNTIME + "/__main__.py"]):

@@ -50,7 +50,7 @@ def _of(error):
 
 
 def _sentence(subject, answer):
-    return "%s is %s" % (subject, answer) if answer.startswith("outside") else "%s: %s" % (subject, answer)
+    return ("%s is %s" if answer.startswith(("outside ", "read-only ")) else "%s: %s") % (subject, answer)
 
 
 def _check(word, value, subject):

@@ -17,9 +17,12 @@ _SESSION, _PAGE = 3, 4
 def main():
     """Serve until the host says stop. Returns then: the interpreter ends as it always does, with atexit handlers."""
     global session
-    for descriptor in (_SESSION, _PAGE):
-        os.set_inheritable(descriptor, False)
-    interrupt.open_page(_PAGE)
+    try:
+        for descriptor in (_SESSION, _PAGE):
+            os.set_inheritable(descriptor, False)
+        interrupt.open_page(_PAGE)
+    except (OSError, ValueError) as error:
+        sys.exit("lauter: descriptors 3 and 4 are not what a host hands over: %s" % error)
     os.close(_PAGE)
     session = Session(_SESSION, _at_end)
     session.greet()
@@ -72,9 +75,9 @@ def _failure(name, text):
 
 def _last_resort(error):
     """A failure without anything that could fail again: an interrupt while a failure was told, or no memory left."""
-    name = type(error).__name__
+    name = type(error).__name__[:60]
     try:
-        text = str(error)
+        text = str(error)[:1000]
     except Exception:
         text = ""
     return _failure(name, text)
