@@ -22,8 +22,8 @@
  *   at a time.
  * - The library starts no thread, installs no signal handler, reaps no child but its own, prints nothing, and keeps no
  *   global state that changes. After fork(2), a host is unusable in the child: LAUTER_ERROR_FORKED.
- * - Functions marked **Blocks** may sleep; they return LAUTER_ERROR_INTERRUPTED when a signal handler of the host's
- *   ran, so that the host can act on it and call again. No other function sleeps.
+ * - Functions marked **Blocks** may sleep; those that take a timeout return LAUTER_ERROR_INTERRUPTED when a signal
+ *   handler of the host's ran, so that the host can act on it and call again. No other function sleeps.
  */
 #ifndef LAUTER_H
 #define LAUTER_H
@@ -75,8 +75,7 @@ enum {
         LAUTER_ERROR_FORKED = -14,         /**< The host was made before a fork, in another process. */
         LAUTER_ERROR_NOT_EXECUTABLE = -15, /**< The program was found but cannot be executed. */
         LAUTER_ERROR_LAUNCH = -16,         /**< A step of the launch failed: see lauter_error_step(). */
-        LAUTER_ERROR_STATE = -17, /**< Not possible now: a worker that is not ready, has no session, is ending. */
-        LAUTER_ERROR_MEMORY = -18 /**< Out of memory. */
+        LAUTER_ERROR_STATE = -17 /**< Not possible now: a worker that is not ready, has no session, is ending. */
 };
 
 /** An error: owned by whoever received it through an `error` parameter, borrowed where an event or call lent it. */
@@ -140,14 +139,14 @@ LAUTER_CHECKED int32_t lauter_policy_set(lauter_policy *policy, const char *word
  */
 LAUTER_CHECKED int32_t lauter_policy_parse(lauter_policy *policy, const char *text, lauter_error **error);
 
-/** Print a policy in the form that lauter_policy_parse() reads, beginning with a `preset` comment. Equal policies print
- * equal texts. **Ownership** free the text with lauter_string_free(). **Since** 0.1 */
+/** Print a policy in the form that lauter_policy_parse() reads. It begins with the preset as a comment: parse it into a
+ * policy of the same preset. Equal policies print equal texts. **Ownership** free the text with lauter_string_free(). **Since** 0.1 */
 LAUTER_CHECKED int32_t lauter_policy_print(const lauter_policy *policy, char **text, lauter_error **error);
 
 /**
  * Ask whether a policy allows something, and what would allow it if not.
  *
- * @param word "read", "write" (value: an absolute path), "net" (value: "host:port" or an address) or "run".
+ * @param word "read", "write" (value: an absolute path), "net" (value: "host:port" or an address) or "run" (value: a program).
  * @param[out] why NULL if allowed; else a sentence such as "outside the policy; allow it with --read /data".
  * @return 1 if allowed, 0 if not.
  *
@@ -191,9 +190,9 @@ LAUTER_CHECKED int32_t lauter_launch_new(const char *kind, lauter_launch **launc
  *
  *     interpreter PATH       the language's interpreter ("python"); absolute
  *     argument TEXT          append to the argument vector; the first is the program ("worker", "program"): a path, or a name
- *                            that is looked up in the worker's PATH
+ *                            that is looked up in the worker's PATH; of a "python" launch, an argument of the runtime
  *     directory PATH         working directory inside the sandbox; default: the worker's home, or / without one
- *     label TEXT             a name for reports and messages
+ *     label TEXT             a name for reports
  *     stdin  null|inherit|pipe                 default null
  *     stdout capture|inherit|null              default capture: delivered as events
  *     stderr capture|inherit|null              default capture
@@ -232,8 +231,8 @@ LAUTER_API int32_t lauter_host_fd(const lauter_host *host);
 LAUTER_CHECKED int32_t lauter_host_wait(lauter_host *host, int64_t timeout_ms, lauter_error **error);
 
 /**
- * Kill every worker of a host and free it. Their process trees are gone when this returns, or within the time the kernel
- * needs to free their memory. No other thread may be using the host. NULL does nothing. **Since** 0.1
+ * Kill every worker of a host and free it. Their process trees are gone when this returns. No other thread may be using
+ * the host. NULL does nothing. **Blocks** until the kernel has freed the workers' memory, at most 2 s each. **Since** 0.1
  */
 LAUTER_API void lauter_host_free(lauter_host *host);
 
@@ -252,9 +251,9 @@ typedef uint64_t lauter_worker;
  * @param cookie The host's own value; every event of this worker carries it.
  * @param[out] worker The worker's id.
  *
- * **Ownership** policy and launch are copied. **Threads** any. **Errors** POLICY, NOT_FOUND, DENIED: a path of the policy
- * (subject: the path); UNSUPPORTED: a restriction that this machine cannot enforce; LAUNCH, SYSTEM; INVALID; FORKED.
- * **Since** 0.1
+ * **Ownership** policy and launch are copied. **Threads** any. **Blocks** a few milliseconds, until the first process runs.
+ * **Errors** NOT_FOUND, DENIED, NOT_EXECUTABLE: a path of the policy or launch (the subject); UNSUPPORTED: a restriction
+ * that this machine cannot enforce, or no namespaces here; SYSTEM; INVALID; FORKED. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_spawn(lauter_host *host, const lauter_policy *policy, const lauter_launch *launch,
                                     uint64_t cookie, lauter_worker *worker, lauter_error **error);
@@ -264,8 +263,9 @@ LAUTER_CHECKED int32_t lauter_spawn(lauter_host *host, const lauter_policy *poli
  *
  * Events of this and other workers are kept for lauter_host_next().
  *
- * **Blocks** for `timeout_ms`. **Errors** TIMEOUT, INTERRUPTED; NOT_FOUND, DENIED, NOT_EXECUTABLE, LAUNCH: the launch
- * failed (step, errno and subject tell where); DIED: it ended before it was ready; PROTOCOL: it greeted wrongly; STALE.
+ * **Blocks** for `timeout_ms`. **Errors** TIMEOUT: not ready yet, or (subject "ready-timeout") it never was in the launch's
+ * time and is gone; INTERRUPTED; NOT_FOUND, DENIED, NOT_EXECUTABLE, LAUNCH: the launch failed (step, errno and subject tell
+ * where); DIED: it has ended; PROTOCOL: it broke the protocol; STALE.
  * **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_worker_wait_ready(lauter_host *host, lauter_worker worker, int64_t timeout_ms,
@@ -288,7 +288,8 @@ LAUTER_CHECKED int32_t lauter_worker_signal(lauter_host *host, lauter_worker wor
  * @param size Bytes at `data`; 0 ends the stream.
  * @return LAUTER_OK; what the pipe cannot take now is kept (at most 1 MiB) and written as the worker reads.
  *
- * **Errors** STALE; STATE: no pipe, or already ended; LIMIT: more than 1 MiB unread. **Since** 0.1
+ * **Errors** STALE; STATE: no pipe, ended, or closed by the worker; LIMIT: with `data` more than 1 MiB would wait, nothing of
+ * it was taken. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_worker_stdin(lauter_host *host, lauter_worker worker, const void *data, size_t size,
                                            lauter_error **error);
@@ -323,15 +324,14 @@ LAUTER_CHECKED int32_t lauter_worker_kill(lauter_host *host, lauter_worker worke
 enum {
         LAUTER_REASON_RUNNING = 0,  /**< It has not ended. */
         LAUTER_REASON_EXITED = 1,   /**< It exited by itself. */
-        LAUTER_REASON_SIGNALED = 2, /**< A signal that nobody here sent ended it: a crash, mostly. */
+        LAUTER_REASON_SIGNALED = 2, /**< A signal ended it: a crash, mostly, or lauter_worker_signal(). */
         LAUTER_REASON_STOPPED = 3,  /**< lauter_worker_stop(): see `rung`. */
         LAUTER_REASON_KILLED = 4,   /**< lauter_worker_kill(). */
         LAUTER_REASON_LAUNCH = 5,   /**< The launch failed: see the event's error. */
         LAUTER_REASON_PROTOCOL = 6, /**< It broke the protocol. */
         LAUTER_REASON_WALL = 7,     /**< The wall-clock limit. */
         LAUTER_REASON_DEADLINE = 8, /**< It was not ready in time, or did not end a call whose time was up. */
-        LAUTER_REASON_MEMORY = 9,   /**< The memory limit. */
-        LAUTER_REASON_LOST = 10     /**< Its init ended without a word (killed from outside, or out of memory). */
+        LAUTER_REASON_LOST = 9      /**< Its init ended without a word (killed from outside, or out of memory). */
 };
 
 /** Rungs of lauter_worker_stop(). */
@@ -352,7 +352,8 @@ typedef struct lauter_report {
         const char *label;       /**< As set on the launch. */
         const char *why;         /**< One sentence: "the wall-clock limit of 10 s was reached". */
         const char *stderr_tail; /**< The last bytes of captured standard error, at most 4 KiB. */
-        const char *missing;     /**< What `allow-missing` let pass, one word a line. */
+        const char *missing; /**< What is not enforced, one word a line: what `allow-missing` let pass; "groups" where
+                                  an ordinary user's supplementary groups stay; "landlock" where the kernel has none. */
 } lauter_report;
 
 /** A report as one JSON object. **Ownership** free with lauter_string_free(). **Errors** INVALID. **Since** 0.1 */
@@ -404,6 +405,8 @@ LAUTER_CHECKED int32_t lauter_call_start(lauter_host *host, lauter_worker worker
 
 /**
  * Ask one call to stop. Hits that call or nothing: a call that has ended is not an error, and the next one is never hit.
+ * If the call is the first in flight, the processes that the worker started (its process group) get SIGINT as well, as a
+ * terminal's Ctrl-C would give it; those that it started for an earlier call and left running are among them.
  * **Errors** STALE: this id was never a call. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_call_interrupt(lauter_host *host, lauter_call call, lauter_error **error);
@@ -419,8 +422,8 @@ LAUTER_CHECKED int32_t lauter_call_abandon(lauter_host *host, lauter_call call, 
  * @param[in,out] event Set `size` before the first use; cleared first if it held an event.
  *
  * **Blocks** for `timeout_ms`. **Ownership** clear with lauter_event_clear(). **Errors** TIMEOUT: not done yet, the call
- * goes on; INTERRUPTED; STALE; LIMIT: too many unread events of this worker, read them with lauter_host_next(). What the
- * call itself came to is the event's `status`. **Since** 0.1
+ * goes on; INTERRUPTED; STALE: no such call, taken already, or another thread waits for it; LIMIT: too many unread events
+ * of this worker, read them with lauter_host_next(). What the call itself came to is the event's `status`. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_call_wait(lauter_host *host, lauter_call call, int64_t timeout_ms,
                                         struct lauter_event *event, lauter_error **error);

@@ -75,7 +75,6 @@ public func lauter_code_name(_ code: Int32) -> UnsafePointer<CChar>? {
   case LAUTER_ERROR_NOT_EXECUTABLE: constant("LAUTER_ERROR_NOT_EXECUTABLE")
   case LAUTER_ERROR_LAUNCH: constant("LAUTER_ERROR_LAUNCH")
   case LAUTER_ERROR_STATE: constant("LAUTER_ERROR_STATE")
-  case LAUTER_ERROR_MEMORY: constant("LAUTER_ERROR_MEMORY")
   default: constant("unknown")
   }
 }

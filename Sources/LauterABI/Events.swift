@@ -170,7 +170,6 @@ private func reasonName(_ reason: UInt32) -> UnsafePointer<CChar> {
   case LAUTER_REASON_PROTOCOL: constant("protocol")
   case LAUTER_REASON_WALL: constant("wall")
   case LAUTER_REASON_DEADLINE: constant("deadline")
-  case LAUTER_REASON_MEMORY: constant("memory")
   default: constant("lost")
   }
 }

@@ -60,7 +60,8 @@ struct EventQueue {
 
   var isEmpty: Bool { head + voids == events.count }
 
-  var last: Event? { events.last }
+  /// The newest event that nobody has taken yet.
+  var last: Event? { head < events.count ? events.last : nil }
 
   mutating func push(_ event: Event) { events.append(event) }
 

@@ -53,6 +53,11 @@ extension Host {
           LAUTER_ERROR_LIMIT, subject: "\(workerId)",
           "worker \(workerId) has not read \(worker.outbox.size >> 20) MiB that were sent before")
       }
+      guard UInt64(outgoing.bodySize) <= worker.messageMax else {
+        throw HostError(
+          LAUTER_ERROR_LIMIT, subject: "\(workerId)",
+          "worker \(workerId) takes messages of at most \(worker.messageMax) bytes")
+      }
       let id = nextCall
       guard let slot = worker.page?.take(for: id) else {
         throw HostError(
@@ -63,8 +68,8 @@ extension Host {
       let call = Call(
         id: id, worker: worker, cookie: cookie, slot: slot,
         deadline: timeoutMilliseconds < 0
-          ? nil : lx_now() &+ UInt64(timeoutMilliseconds) &* 1_000_000,
-        graceNanoseconds: worker.launch.interruptGraceMilliseconds &* 1_000_000)
+          ? nil : lx_now() + Bounds.nanoseconds(UInt64(timeoutMilliseconds)),
+        graceNanoseconds: Bounds.nanoseconds(worker.launch.interruptGraceMilliseconds))
       worker.calls.append(call)
       calls[id] = call
       send(worker, .call, slot: slot, id: id, outgoing)
@@ -84,7 +89,15 @@ extension Host {
   package func abandonCall(_ id: UInt64) throws(HostError) {
     try checkFork()
     try locked { () throws(HostError) in
-      guard let call = try hostCall(id), call.done == nil else { return }
+      guard let call = try hostCall(id) else { return }
+      if let done = call.done {
+        // It has ended, and nobody has taken its end yet.
+        if !call.isAwaited {
+          settle(done)
+          queue.void(done)
+        }
+        return
+      }
       call.abandoned = true
       call.deadline = nil
       wakeWaiters(of: call.worker)
@@ -116,7 +129,8 @@ extension Host {
       flush(worker)
     }
     if worker.abilities.contains(.interruptBySignal) {
-      worker.order(.signal(2, group: worker.interruptsGroup))
+      // Calls run in their order: the group below belongs to the first, and only that one's children may be meant.
+      worker.order(.signal(2, group: worker.interruptsGroup && call === worker.calls.first))
     }
   }
 

@@ -66,8 +66,13 @@ extension Host {
     for call in worker.calls {
       guard let deadline = call.deadline, deadline <= now else { continue }
       if call.timedOut {
+        guard call === worker.calls.first else {
+          // It waits for another call, which has a time of its own: it is asked to stop once it begins.
+          call.deadline = now &+ call.graceNanoseconds
+          continue
+        }
         call.deadline = nil
-        perform(worker.lifecycle.end(.overdue), worker)
+        perform(worker.lifecycle.end(.overdue, now: now), worker)
       } else {
         call.timedOut = true
         call.deadline = now &+ call.graceNanoseconds
@@ -106,7 +111,8 @@ extension Host {
         worker.outbox.append(OutgoingMessage(kind: .stop))
         flush(worker)
       case .terminate: worker.order(.signal(15, group: true))
-      case .kill: worker.kill()
+      case .kill: worker.order(.signal(9, group: false))
+      case .destroy: worker.destroy()
       }
     }
     if !actions.isEmpty { wakeWaiters(of: worker) }
@@ -121,7 +127,7 @@ extension Host {
       guard count > 0 else { return drop(worker, .control) }
       let packet = [UInt8](scratch[..<count])
       guard let notice = Control.Notice(decoding: packet) else {
-        perform(worker.lifecycle.end(.badNotice), worker)
+        perform(worker.lifecycle.end(.badNotice, now: lx_now()), worker)
         return drop(worker, .control)
       }
       perform(worker.lifecycle.notice(notice), worker)
@@ -154,13 +160,15 @@ extension Host {
   }
 
   private func breach(_ worker: Worker, _ error: WireError) {
-    perform(worker.lifecycle.end(.breach(error)), worker)
+    perform(worker.lifecycle.end(.breach(error), now: lx_now()), worker)
     drop(worker, .session)
+    arm(worker)
   }
 
   private func arrive(_ arrival: Arrival, _ worker: Worker) throws(WireError) {
     switch arrival {
     case .hello(let greeting):
+      worker.messageMax = greeting.messageMax
       worker.abilities = greeting.abilities
       worker.runtime = greeting.name
     case .ready: perform(worker.lifecycle.ready(), worker)
@@ -183,10 +191,6 @@ extension Host {
     event.callCookie = call.cookie
     event.message = message
     push(event, of: worker)
-    if worker.messageBytes > Bounds.untakenBytes || worker.messageCount > Bounds.untakenMessages {
-      worker.isPaused = true
-      watchSession(worker)
-    }
   }
 
   private func answered(_ worker: Worker, _ message: Message) throws(WireError) {

@@ -150,7 +150,7 @@ extension Host {
     do throws(KernelError) {
       try locked { () throws(KernelError) in try adopt(worker) }
     } catch {
-      worker.kill()
+      worker.destroy()
       throw error
     }
     // The compiler's detached mounts and the child's ends are closed here, once init has its own copies.

@@ -17,7 +17,8 @@ extension Host {
   package func wait(milliseconds: Int64) throws(HostError) -> Bool {
     try checkFork()
     var poll = pollfd(fd: epoll.raw, events: Int16(POLLIN), revents: 0)
-    let result = lx_poll(&poll, 1, milliseconds < 0 ? -1 : nanoseconds(milliseconds))
+    let result = lx_poll(
+      &poll, 1, milliseconds < 0 ? -1 : Int64(Bounds.nanoseconds(UInt64(milliseconds))))
     if result < 0 { throw pollError(result) }
     return result > 0
   }
@@ -53,7 +54,8 @@ extension Host {
       return worker.lifecycle.phase == .gone
     }
     return try locked { () throws(HostError) in
-      guard workers[id] === worker, let event = worker.ending else { throw .staleWorker(id) }
+      guard workers[id] === worker, let queued = worker.ending else { throw .staleWorker(id) }
+      let event = Event(copying: queued)
       queue.void { $0.worker == id }
       calls = calls.filter { $0.value.worker !== worker }
       workers[id] = nil
@@ -128,7 +130,7 @@ extension Host {
   private func sleep(
     for worker: Worker, _ milliseconds: Int64, until isDone: () throws(HostError) -> Bool
   ) throws(HostError) {
-    let end: UInt64? = milliseconds < 0 ? nil : lx_now() &+ UInt64(nanoseconds(milliseconds))
+    let end: UInt64? = milliseconds < 0 ? nil : lx_now() + Bounds.nanoseconds(UInt64(milliseconds))
     let waiter = try takeWaiter(worker)
     defer { giveBack(waiter, worker) }
     let capacity = Watched.allCases.count + 1

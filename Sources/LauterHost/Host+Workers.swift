@@ -35,14 +35,12 @@ extension Host {
       throw HostError(
         LAUTER_ERROR_INVALID, subject: "\(id)", "stopping a worker takes times of 0 ms or more")
     }
-    // Far enough for anybody, and no sum of two overflows.
-    let most: Int64 = 1 << 40
     try locked { () throws(HostError) in
       let worker = try worker(id)
       perform(
         worker.lifecycle.stop(
-          now: lx_now(), askNanoseconds: UInt64(min(askMilliseconds, most)) * 1_000_000,
-          termNanoseconds: UInt64(min(termMilliseconds, most)) * 1_000_000), worker)
+          now: lx_now(), askNanoseconds: Bounds.nanoseconds(UInt64(askMilliseconds)),
+          termNanoseconds: Bounds.nanoseconds(UInt64(termMilliseconds))), worker)
       arm(worker)
     }
   }
@@ -51,7 +49,8 @@ extension Host {
     try checkFork()
     try locked { () throws(HostError) in
       let worker = try worker(id)
-      perform(worker.lifecycle.end(.killed), worker)
+      perform(worker.lifecycle.end(.killed, now: lx_now()), worker)
+      arm(worker)
     }
   }
 

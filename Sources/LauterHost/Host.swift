@@ -179,6 +179,12 @@ package final class Host: @unchecked Sendable {
     if let message = event.message {
       worker.messageBytes += message.cost
       worker.messageCount += 1
+      if !worker.isPaused,
+        worker.messageBytes > Bounds.untakenBytes || worker.messageCount > Bounds.untakenMessages
+      {
+        worker.isPaused = true
+        watchSession(worker)
+      }
     }
     queue.push(event)
     wakeWaiters(of: worker)
@@ -229,7 +235,7 @@ package final class Host: @unchecked Sendable {
     guard isHere else { return }
     lx_mutex_lock(lock)
     defer { lx_mutex_unlock(lock) }
-    for worker in workers.values { worker.kill() }
+    for worker in workers.values { worker.destroy() }
     // Wait until the kernel is done with each tree, so that "freed" means "gone".
     for worker in workers.values where worker.pidfd != nil {
       var poll = pollfd(fd: worker.pidfd.raw, events: Int16(POLLIN), revents: 0)
@@ -260,6 +266,10 @@ enum Bounds {
   /// Calls of one worker that its host has not answered.
   static let incomingCalls = 1024
   static let stderrTail = 4096
+  /// Milliseconds as nanoseconds, cut off at some thirty years, so that no sum of times overflows.
+  static func nanoseconds(_ milliseconds: UInt64) -> UInt64 {
+    min(milliseconds, 1 << 40) * 1_000_000
+  }
   /// One STREAM event grows up to this.
   static let streamEvent = 1 << 16
 }

@@ -30,8 +30,10 @@ package struct Lifecycle {
     case ask
     /// SIGTERM to the worker's process group.
     case terminate
-    /// SIGKILL to init: the kernel kills everything.
+    /// Let init kill the worker, tell what it used, and end, which ends everything else.
     case kill
+    /// SIGKILL to init itself: the kernel kills everything, and nobody tells what was used.
+    case destroy
   }
 
   /// Why we ended the worker ourselves; the first cause stays.
@@ -55,6 +57,10 @@ package struct Lifecycle {
   private var termAt: UInt64?
   private var killAt: UInt64?
   private var closedAt: UInt64?
+  private var destroyAt: UInt64?
+
+  /// How long init may take to do what it was told.
+  package static let killGrace: UInt64 = 250_000_000
 
   /// How long a worker may go on after it closed its session.
   package static let closedGrace: UInt64 = 2_000_000_000
@@ -80,6 +86,7 @@ package struct Lifecycle {
     consider(termAt)
     consider(killAt)
     consider(closedAt)
+    consider(destroyAt)
     return earliest
   }
 
@@ -127,6 +134,7 @@ package struct Lifecycle {
     -> [Action]
   {
     guard phase != .gone else { return [] }
+    readyAt = nil
     let term = now &+ askNanoseconds
     let kill = term &+ termNanoseconds
     let first = rung == LAUTER_RUNG_NONE
@@ -140,9 +148,16 @@ package struct Lifecycle {
     return (canAsk ? [.ask] : []) + timer(now: now)
   }
 
-  package mutating func end(_ verdict: Verdict) -> [Action] {
+  package mutating func end(_ verdict: Verdict, now: UInt64) -> [Action] {
     guard phase != .gone else { return [] }
     if self.verdict == nil { self.verdict = verdict }
+    // There is no worker yet, or an init that cannot be trusted with its end.
+    if phase == .launching || verdict == .badNotice { return [.destroy] }
+    return kill(now: now)
+  }
+
+  private mutating func kill(now: UInt64) -> [Action] {
+    if destroyAt == nil { destroyAt = now &+ Lifecycle.killGrace }
     return [.kill]
   }
 
@@ -150,17 +165,21 @@ package struct Lifecycle {
     guard phase != .gone else { return [] }
     if let time = readyAt, time <= now {
       readyAt = nil
-      return end(.notReady(milliseconds: readyMilliseconds))
+      return end(.notReady(milliseconds: readyMilliseconds), now: now)
     }
     if let time = closedAt, time <= now {
       closedAt = nil
-      return end(.closedSession)
+      return end(.closedSession, now: now)
+    }
+    if let time = destroyAt, time <= now {
+      destroyAt = nil
+      return [.destroy]
     }
     if let time = killAt, time <= now {
       killAt = nil
       termAt = nil
       rung = LAUTER_RUNG_KILL
-      return [.kill]
+      return kill(now: now)
     }
     if let time = termAt, time <= now {
       termAt = nil
@@ -176,6 +195,7 @@ package struct Lifecycle {
     termAt = nil
     killAt = nil
     closedAt = nil
+    destroyAt = nil
   }
 
   /// The reason of the report, and its sentence.
@@ -212,7 +232,9 @@ package struct Lifecycle {
     if verdict == .killed, exit == nil || exit!.signal == 9 {
       return (LAUTER_REASON_KILLED, "killed by its host")
     }
-    if rung != LAUTER_RUNG_NONE {
+    // A crash on the way out is a crash.
+    let crashed = rung == LAUTER_RUNG_ASKED && exit != nil && exit!.code < 0
+    if rung != LAUTER_RUNG_NONE && !crashed {
       let how =
         switch rung {
         case LAUTER_RUNG_ASKED: "it was asked to exit and did"

@@ -43,6 +43,8 @@ final class Worker {
   var lifecycle: Lifecycle
   var abilities: Greeting.Abilities = []
   var runtime = ""
+  /// The largest message that it takes.
+  var messageMax = Wire.messageMax
 
   // One owner each; closed when the worker is gone, or the stream ends.
   var session: OwnedFD?
@@ -147,7 +149,8 @@ final class Worker {
     _ = packet.withUnsafeBufferPointer { lx_send_now(control.raw, $0.baseAddress, $0.count) }
   }
 
-  func kill() {
+  /// Kills init, and by that everything.
+  func destroy() {
     if pidfd != nil { _ = lx_pidfd_send_signal(pidfd.raw, 9) }
   }
 }

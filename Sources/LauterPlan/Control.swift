@@ -13,7 +13,7 @@ package enum Control {
     case failed(step: UInt32, errno: Int32)
     /// The worker's program runs.
     case started
-    /// The worker ended. Init goes on until its children are gone, then ends itself.
+    /// The worker ended. Init ends next, and with it whatever the worker left running.
     case exited(Exit)
   }
 

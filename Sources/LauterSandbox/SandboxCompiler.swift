@@ -44,7 +44,7 @@ package final class SandboxCompiler {
     _ policy: Policy, _ launch: Launch, runtimeDirectory: String, ordinal: UInt32
   ) throws(SandboxError) -> Preparation {
     let identity = Identity(offer, process: UInt32(lx_getpid()), ordinal: ordinal)
-    let missing = try unenforced(policy)
+    var missing = try unenforced(policy)
     if let obstacle = offer.obstacle, policy.isConfined || !offer.mapsUsers {
       throw SandboxError(
         .unsupported, subject: "user namespaces", message: "user namespaces: \(obstacle)")
@@ -87,7 +87,10 @@ package final class SandboxCompiler {
     steps += view.steps
     steps += [.enterRoot, .readOnlyRoot, .dropPrivilege(lastCapability: offer.lastCapability)]
     steps += limits(policy)
-    if offer.landlock > 0 {
+    if offer.landlock == 0 {
+      // The view stands without it; it is the second wall.
+      missing.append("landlock")
+    } else {
       steps.append(
         .landlock(
           filesystem: LandlockRights.known(offer.landlock).rawValue, network: 0,

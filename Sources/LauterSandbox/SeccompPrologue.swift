@@ -25,7 +25,7 @@ struct SeccompPrologue {
 
   /// - Parameter pass: where no program but the first may be executed: what the upper halves of
   ///   execveat's descriptor and flags must be. The kernel does not look at them; only init knows
-  ///   it, and it is gone when the first program runs.
+  ///   it, and a worker cannot read its memory.
   static func instructions(pass: UInt64?) -> [UInt8] {
     var body = SeccompPrologue()
     // Put bytes into the terminal's input, as if typed (a host's shell reads them).

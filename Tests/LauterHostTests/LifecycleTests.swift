@@ -79,7 +79,30 @@ private let second: UInt64 = 1_000_000_000
     #expect(life.rung == LAUTER_RUNG_TERM)
     #expect(life.timer(now: 2 * second) == [.kill])
     #expect(life.rung == LAUTER_RUNG_KILL)
+    // An init that does not do it is killed itself.
+    #expect(life.deadline == 2 * second + Lifecycle.killGrace)
+    #expect(life.timer(now: 2 * second + Lifecycle.killGrace) == [.destroy])
     #expect(life.deadline == nil)
+  }
+
+  @Test func `who is stopping is not late any more`() {
+    var life = worker()
+    _ = life.notice(.started)
+    #expect(life.stop(now: 0, askNanoseconds: second, termNanoseconds: 60 * second) == [.terminate])
+    #expect(life.timer(now: 31 * second) == [])
+  }
+
+  @Test func `what does not run yet is ended by its init's end`() {
+    var life = worker()
+    #expect(life.end(.killed, now: 0) == [.destroy])
+  }
+
+  @Test func `a crash on the way out is a crash`() {
+    var life = ready()
+    _ = life.stop(now: 0, askNanoseconds: second, termNanoseconds: second)
+    _ = life.notice(exit(signal: 11))
+    life.gone()
+    #expect(reason(life).reason == LAUTER_REASON_SIGNALED)
   }
 
   @Test func `of two stops the earlier rungs hold`() {
@@ -109,22 +132,22 @@ private let second: UInt64 = 1_000_000_000
     #expect(ended([exit(signal: 11)]) == LAUTER_REASON_SIGNALED)
     #expect(ended([exit(signal: 9, wall: true)]) == LAUTER_REASON_WALL)
     #expect(ended([]) == LAUTER_REASON_LOST)
-    #expect(ended([]) { _ = $0.end(.killed) } == LAUTER_REASON_KILLED)
-    #expect(ended([exit(signal: 9)]) { _ = $0.end(.killed) } == LAUTER_REASON_KILLED)
+    #expect(ended([]) { _ = $0.end(.killed, now: 0) } == LAUTER_REASON_KILLED)
+    #expect(ended([exit(signal: 9)]) { _ = $0.end(.killed, now: 0) } == LAUTER_REASON_KILLED)
     // It had ended before the kill came.
-    #expect(ended([exit(code: 0)]) { _ = $0.end(.killed) } == LAUTER_REASON_EXITED)
-    #expect(ended([]) { _ = $0.end(.breach(.notAGreeting)) } == LAUTER_REASON_PROTOCOL)
-    #expect(ended([exit(signal: 9)]) { _ = $0.end(.overdue) } == LAUTER_REASON_DEADLINE)
+    #expect(ended([exit(code: 0)]) { _ = $0.end(.killed, now: 0) } == LAUTER_REASON_EXITED)
+    #expect(ended([]) { _ = $0.end(.breach(.notAGreeting), now: 0) } == LAUTER_REASON_PROTOCOL)
+    #expect(ended([exit(signal: 9)]) { _ = $0.end(.overdue, now: 0) } == LAUTER_REASON_DEADLINE)
     #expect(ended([.failed(step: 3, errno: 13)]) == LAUTER_REASON_LAUNCH)
   }
 
   @Test func `the first cause stays`() {
     var life = ready()
-    #expect(life.end(.breach(.greetedTwice)) == [.kill])
-    #expect(life.end(.killed) == [.kill])
+    #expect(life.end(.breach(.greetedTwice), now: 0) == [.kill])
+    #expect(life.end(.killed, now: 0) == [.kill])
     life.gone()
     #expect(reason(life).reason == LAUTER_REASON_PROTOCOL)
-    #expect(life.end(.killed) == [])
+    #expect(life.end(.killed, now: 0) == [])
   }
 
   @Test func `a worker that closes its session and goes on is killed`() {

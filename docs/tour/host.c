@@ -12,8 +12,7 @@
 static lauter_error *error;
 
 static void must(int32_t code) {
-        if (code >= 0)
-                return;
+        if (code >= 0) return;
         fprintf(stderr, "%s: %s\n", lauter_code_name(code), lauter_error_message(error));
         exit(EXIT_FAILURE);
 }
@@ -21,7 +20,7 @@ static void must(int32_t code) {
 static void print_text(const lauter_event *event) {
         for (size_t i = 0; i < event->part_count; i++)
                 if (strcmp(event->parts[i].type, "text/plain") == 0)
-                        printf("%.*s\n", (int) event->parts[i].size, (const char *) event->parts[i].data);
+                        printf("%.*s\n", (int)event->parts[i].size, (const char *)event->parts[i].data);
 }
 
 int main(void) {
@@ -39,7 +38,7 @@ int main(void) {
         must(lauter_spawn(host, policy, launch, 0, &worker, &error));
         for (int i = 0; i < 3; i++) { /* they wait for the worker, and then for one another */
                 lauter_part source = {"text/x-python", cells[i], strlen(cells[i])};
-                must(lauter_call_start(host, worker, LAUTER_LANE_MAIN, "execute", &source, 1, -1, (uint64_t) i,
+                must(lauter_call_start(host, worker, LAUTER_LANE_MAIN, "execute", &source, 1, -1, (uint64_t)i,
                                        &calls[i], &error));
         }
 
@@ -54,16 +53,15 @@ int main(void) {
                         if (event.kind == LAUTER_EVENT_STREAM) {
                                 fwrite(event.parts[0].data, 1, event.parts[0].size, stdout);
                         } else if (event.kind == LAUTER_EVENT_DONE) {
-                                printf("cell %d: %s\n", (int) event.call_cookie + 1,
+                                printf("cell %d: %s\n", (int)event.call_cookie + 1,
                                        event.status == LAUTER_OK ? "ok"
                                        : event.error             ? lauter_error_message(event.error)
                                                                  : event.name);
                                 print_text(&event);
-                                if (++done == 3)
-                                        must(lauter_worker_stop(host, worker, 1000, 1000, &error));
+                                if (++done == 3) must(lauter_worker_stop(host, worker, 1000, 1000, &error));
                         } else if (event.kind == LAUTER_EVENT_EXITED) {
                                 printf("worker: %s (exit code %d, %.1f MB)\n", event.report->why,
-                                       event.report->exit_code, (double) event.report->peak_bytes / 1e6);
+                                       event.report->exit_code, (double)event.report->peak_bytes / 1e6);
                                 alive = 0;
                         }
                 }
