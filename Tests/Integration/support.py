@@ -68,8 +68,6 @@ def eventually(check, within: float, every=0.002):
 class Traces:
     """What a host leaves in its own process and machine: taken before and after, to be compared."""
 
-    FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/run", os.environ.get("XDG_RUNTIME_DIR", "/run"))
-
     def __init__(self):
         self.descriptors = {}
         for name in os.listdir("/proc/self/fd"):
@@ -78,12 +76,6 @@ class Traces:
             except FileNotFoundError:
                 pass  # the one that listed the folder
         self.mounts = sorted(line.split(" - ")[0].split()[4] for line in open("/proc/self/mountinfo"))
-        self.files = {
-            f"{folder}/{name}"
-            for folder in self.FOLDERS
-            for name in os.listdir(folder)
-            if "lauter" in name.lower() and not name.startswith(("lauter-test-", "lauter-bench-"))
-        }
         self.threads = set(os.listdir("/proc/self/task"))
 
     def leaks_since(self, before: "Traces") -> dict:
@@ -93,7 +85,6 @@ class Traces:
             for name, value in {
                 "descriptors": new,
                 "mounts": [m for m in self.mounts if m not in before.mounts],
-                "files": sorted(self.files - before.files),
                 "threads": sorted(self.threads - before.threads),
             }.items()
             if value
