@@ -5,7 +5,10 @@
 #include "claunch.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 /* "/proc/" + pid + "/" + name, without stdio: this runs where only system calls are safe. */
 static void proc_path(char out[64], int pid, const char *name) {
@@ -49,11 +52,16 @@ int claunch_write_maps(int pid, const char *uid_map, const char *gid_map, int de
 
 struct holder {
         uint32_t go;
+        int host;
 };
 
 /* Keeps the namespace alive until its descriptor is open. */
 static int hold(void *argument) {
         struct holder *holder = argument;
+        /* A host that is killed now will never say go. The signal comes at the end of the thread that made us,
+         * and that thread waits for us right here. */
+        raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+        if (raw(SYS_getppid, 0, 0, 0, 0, 0, 0) != holder->host) return 1;
         raw_futex_wait_while(&holder->go, 0);
         return 0;
 }
@@ -63,7 +71,7 @@ int claunch_idmap_namespace(const char *uid_map, const char *gid_map) {
         char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
         if (stack == MAP_FAILED) return -errno;
         int cancel, stage, pidfd = -1;
-        struct holder holder = {0};
+        struct holder holder = {.host = (int)getpid()};
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
         uint64_t signals = raw_block_signals();
         /* Exit signal 0, and it never execs: the host's waitpid(-1) does not see it. The descriptor table
