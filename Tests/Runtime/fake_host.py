@@ -239,7 +239,7 @@ class Host:
             answer = self.answers.get(message.name)
             if answer is not None:
                 answer(message)
-            elif message.name == "lauter.check":
+            elif message.name in ("lauter.check", "lauter.sync"):
                 self.reply(message, [])
             return
         outcome = self._outcomes.get(id)

@@ -89,7 +89,11 @@ def _publish(name, data, metadata, display_id):
 
 def _send(name, parts):
     streams.flush()
-    return worker.session.output(name, parts)
+    if not worker.session.output(name, parts):
+        return False
+    # What is printed next takes another way and could overtake this: the answer says that it has arrived.
+    worker.session.call("lauter.sync", [])
+    return True
 
 
 def _new_id():
