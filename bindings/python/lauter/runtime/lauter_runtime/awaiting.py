@@ -15,22 +15,22 @@ _SELECTORS = selectors.__file__
 
 
 async def _cell(codes, namespace):
+    """A cell's value and None, or None and what it raised: a task that fails has asyncio add its own ado."""
     # All of a cell runs within the loop if any of it awaits: asyncio.create_task() beside an `await` must work.
-    for code in codes:
-        value = eval(code, namespace)
-        if code.co_flags & inspect.CO_COROUTINE:
-            value = await value
-    return value
+    try:
+        for code in codes:
+            value = eval(code, namespace)
+            if code.co_flags & inspect.CO_COROUTINE:
+                value = await value
+        return value, None
+    except BaseException as error:
+        return None, error
 
 
 def run(codes, namespace):
     """Run a cell to its end and return its value, or raise what it raised."""
     global _loop
-    if _loop is None or _loop.is_closed():
-        _loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(_loop)
-    loop = _loop
-    task = None
+    loop = task = None
     cancelled = False
 
     def redirect(frame):
@@ -52,38 +52,38 @@ def run(codes, namespace):
 
     interrupt.redirect = redirect
     try:
-        task = loop.create_task(_cell(codes, namespace))
+        interrupt.enter_critical()
+        try:
+            if _loop is None or _loop.is_closed():
+                _loop = asyncio.new_event_loop()
+            loop = _loop
+            asyncio.set_event_loop(loop)
+            task = loop.create_task(_cell(codes, namespace))
+        finally:
+            interrupt.leave_critical()
         if cancelled:
-            task.cancel()
+            task.cancel()  # asked for before there was a task
         _drive(loop, task)
     except BaseException:
         # Raised in a callback or in another task, which ended the loop with ours unfinished.
         if task is not None and not task.done():
             task.cancel()
             _drive(loop, task)
-        if task is not None and not task.cancelled():
-            task.exception()  # or asyncio complains that nobody has looked at it
         raise
     finally:
         interrupt.redirect = None
-    if not task.cancelled():
-        error = task.exception()
-        if error is not None:
-            raise error
-        return task.result()
-    try:
-        return task.result()
-    except asyncio.CancelledError as error:
-        if not cancelled:
-            raise
-        # Before 3.11 the place where it was is only known to the first of a chain.
-        while isinstance(error.__context__, asyncio.CancelledError):
-            error = error.__context__
+    if task.cancelled():
+        raise KeyboardInterrupt  # before it had begun
+    value, error = task.result()
+    if error is None:
+        return value
+    if cancelled and isinstance(error, asyncio.CancelledError):
         raise KeyboardInterrupt().with_traceback(error.__traceback__) from None
+    raise error
 
 
 def _drive(loop, task):
-    # Not run_until_complete(task): it would raise the task's error with frames of its own.
+    # Not run_until_complete(task): that raises, where the loop was stopped by somebody else.
     stop = lambda _: loop.stop()
     task.add_done_callback(stop)
     try:
