@@ -63,7 +63,12 @@ def nothing_left_behind(bench):
         return not [pid for pid, began in inits if support.start_time(pid) == began]
 
     support.eventually(gone, within=5)
-    support.eventually(lambda: not support.processes_with(str(bench.folder)), within=5)
+    try:
+        support.eventually(lambda: not support.processes_with(str(bench.folder)), within=5)
+    except AssertionError:
+        for pid in support.processes_with(str(bench.folder)):  # so that one failure is not every later test's
+            os.kill(pid, signal.SIGKILL)
+        raise
     leaks = support.Traces().leaks_since(before)
     assert not leaks, leaks
 
