@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast and how small: measures, compares with the bars, keeps JSON. `scripts/bench` is the way to call it."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from measure import Host, Programs, available_memory, bubblewrap, in_turns, machine, summary
+
+BIG = 4 << 30
+BULK = 50_000_000
+NEEDED = {"libc.so.6", "libm.so.6", "libseccomp.so.2", "libcap.so.2"}
+NEWEST_GLIBC = (2, 34)
+
+
+class Report:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what: str, value: float, unit: str, *, bar: float = None, spread: dict = None, note: str = ""):
+        """A row of the table. With a `bar`, the value must not be above it."""
+        row = {"what": what, "value": round(value, 3), "unit": unit, "note": note}
+        if bar is not None:
+            row["bar"] = bar
+            row["passed"] = value <= bar
+        if spread:
+            row["spread"] = spread
+        self.rows.append(row)
+
+    def times(self, what: str, values: list, note: str = "") -> float:
+        spread = summary(values)
+        self.add(what, spread["median"], "µs", spread=spread, note=note)
+        return spread["median"]
+
+    def missed(self) -> list:
+        return [row for row in self.rows if row.get("passed") is False]
+
+    def markdown(self) -> str:
+        lines = ["| what | value | p10–p90 | bar | |", "|---|---|---|---|---|"]
+        for row in self.rows:
+            spread = row.get("spread")
+            between = f"{number(spread['p10'])}–{number(spread['p90'])}" if spread else ""
+            bar, verdict = "", row["note"]
+            if "bar" in row:
+                bar = f"≤ {row['bar']:g}"
+                verdict = ("met" if row["passed"] else "**missed**") + (f"; {verdict}" if verdict else "")
+            value = f"{number(row['value'])} {row['unit']}".strip()
+            lines.append(f"| {row['what']} | {value} | {between} | {bar} | {verdict} |")
+        return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def launches(report: Report, programs: Programs, runs: int):
+    enough = available_memory() > BIG + (2 << 30)
+    small = Host(programs.host)
+    hosts = [small]
+    command = bubblewrap(programs.first_byte)
+    things = {
+        "bwrap": lambda: small.ask("bwrap", *command),
+        "notebook": lambda: small.ask("launch", "notebook", "private", programs.first_byte),
+        "no network": lambda: small.ask("launch", "notebook", "none", programs.first_byte),
+        "strict": lambda: small.ask("launch", "strict", "none", programs.first_byte),
+    }
+    if enough:
+        big = Host(programs.host)
+        hosts.append(big)
+        big.ask("resident", BIG)
+        things["big"] = lambda: big.ask("launch", "notebook", "private", programs.first_byte)
+    times = in_turns(runs, things)
+    for host in hosts:
+        host.close()
+    first = {name: [time[0] for time in measured] for name, measured in times.items()}
+    ended = {name: [time[1] for time in measured] for name, measured in times.items()}
+
+    whole = report.times("bubblewrap, whole run of a static program", ended["bwrap"])
+    report.times("bubblewrap, until its first byte", first["bwrap"])
+    notebook = report.times("launch until the first byte, `notebook`", first["notebook"])
+    none = report.times("the same, `net none`", first["no network"])
+    strict = report.times("the same, `strict`", first["strict"])
+    report.times("launch until the exit is known, `notebook`", ended["notebook"])
+    report.times("the same, `strict`", ended["strict"])
+    report.add("first byte in `notebook` / bubblewrap's whole run", notebook / whole, "", bar=0.4)
+    report.add("the same, `net none`", none / whole, "", bar=0.4)
+    report.add("the same, `strict`", strict / whole, "", bar=0.4)
+    if enough:
+        large = report.times("launch until the first byte, host with 4 GB resident", first["big"])
+        report.add("host with 4 GB / small host", large / notebook, "", bar=1.3)
+    else:
+        # Not shown is not met.
+        report.add("host with 4 GB / small host", float("inf"), "", bar=1.3, note="too little memory here")
+
+
+def calls(report: Report, programs: Programs, runs: int, each: int):
+    for pinned in (True, False):
+        host = Host(programs.host)
+        host.ask("pin", 0 if pinned else -1)
+        host.ask("calls", programs.echo, each, lines=2)
+        rounds = [host.ask("calls", programs.echo, each, lines=2) for _ in range(runs)]
+        host.close()
+        where = "both on one core" if pinned else "unpinned"
+        raw = [time for times, _ in rounds for time in times]
+        call = [time for _, times in rounds for time in times]
+        bare = report.times(f"64 B, raw socket pair, {where}", raw)
+        ours = report.times(f"64 B, call to a C worker, {where}", call)
+        if pinned:
+            report.add("call / raw round trip, one core", ours / bare, "", bar=1.25)
+        else:
+            report.add("call / raw round trip, unpinned", ours / bare, "", note="an idle core must be woken: noisy")
+
+
+def library(report: Report, programs: Programs, runs: int):
+    path = str(programs.library)
+    with tempfile.TemporaryDirectory() as folder:
+        stripped = str(Path(folder, "liblauter.so"))
+        subprocess.run(["strip", "-o", stripped, path], check=True)
+        size = Path(stripped).stat().st_size
+        measured = []
+        for run in range(runs + 1):
+            words = subprocess.run([programs.load, stripped], check=True, capture_output=True, text=True).stdout
+            if run > 0:
+                measured.append([float(word) for word in words.split()])
+    report.add("library, stripped", size / 1000, "KB", bar=700)
+    opened = summary([time / 1000 for time, _, _ in measured])
+    report.add("dlopen", opened["median"], "ms", bar=0.5, spread=opened)
+    loaded = summary([size / 1e6 for _, size, _ in measured])
+    report.add("resident memory that it adds to a C host", loaded["median"], "MB", bar=0.6, spread=loaded,
+               note="with libseccomp and libcap")
+    used = summary([size / 1e6 for _, _, size in measured])
+    report.add("the same, with a host made", used["median"], "MB", spread=used)
+
+    dynamic = subprocess.run(["objdump", "-p", path], check=True, capture_output=True, text=True).stdout
+    needed = {line.split()[1] for line in dynamic.splitlines() if line.split()[:1] == ["NEEDED"]}
+    foreign = sorted(name for name in needed - NEEDED if not name.startswith("ld-linux"))
+    report.add("libraries that it needs beyond libc, libm, libseccomp, libcap", len(foreign), "", bar=0,
+               note=" ".join(foreign))
+    symbols = subprocess.run(["objdump", "-T", path], check=True, capture_output=True, text=True).stdout
+    versions = {tuple(int(part) for part in word.strip("()").removeprefix("GLIBC_").split("."))
+                for word in symbols.split() if word.strip("()").startswith("GLIBC_2")}
+    if not versions or not needed:
+        raise SystemExit("objdump shows no symbol of glibc's, which cannot be")
+    newest = max(versions)
+    report.add("symbols newer than glibc 2.34", sum(version > NEWEST_GLIBC for version in versions), "", bar=0,
+               note="newest: " + ".".join(str(part) for part in newest))
+
+
+def beside(report: Report, programs: Programs, runs: int, python: str):
+    host = Host(programs.host)
+    times = in_turns(runs, {
+        "bulk": lambda: host.ask("bulk", programs.echo, BULK),
+        "kill": lambda: host.ask("kill", programs.echo)[0],
+        "start": lambda: host.ask("python-start", python)[0],
+        "bare": lambda: host.ask("bare-python", python)[0],
+        "execute": lambda: host.ask("execute", python, 20),
+        "interrupt": lambda: host.ask("interrupt", python)[0],
+    })
+    host.close()
+    bare = report.times("python3 -c 'print(1)' until its byte", times["bare"])
+    ready = report.times("Python worker until ready", times["start"])
+    report.add("Python worker / bare python3", ready / bare, "")
+    report.times("execute \"1+1\" in Python", [time for many in times["execute"] for time in many])
+    report.times("interrupt of `while True` until done", times["interrupt"])
+    report.times("kill until its exited event", times["kill"])
+    columns = ("50 MB in, raw Unix stream", "50 MB out, raw Unix stream", "50 MB in, a call's part",
+               "50 MB out, a result's part")
+    middles = [report.times(name, [run[index] for run in times["bulk"]]) for index, name in enumerate(columns)]
+    report.add("50 MB in, part / raw", middles[2] / middles[0], "")
+    report.add("50 MB out, part / raw", middles[3] / middles[1], "")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=Path, required=True, help="folder of a release build")
+    parser.add_argument("--python", default="/usr/bin/python3", help="the interpreter (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="fewer runs: a look, not a verdict")
+    parser.add_argument("--json", type=Path, help="where to keep the numbers")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="launches, calls, library, beside (default: all)")
+    options = parser.parse_args()
+    parts = options.parts or ["launches", "calls", "library", "beside"]
+    runs = 10 if options.quick else 60
+    programs = Programs(options.build.resolve())
+    report = Report()
+    measures = {
+        "launches": lambda: launches(report, programs, runs * 2),
+        "calls": lambda: calls(report, programs, runs, 200),
+        "library": lambda: library(report, programs, runs),
+        "beside": lambda: beside(report, programs, max(runs // 2, 10), options.python),
+    }
+    for part in parts:
+        if part not in measures:
+            parser.error(f"no such part: {part}")
+        print(f"==> measuring {part}", file=sys.stderr, flush=True)
+        measures[part]()
+    print(report.markdown())
+    if options.json:
+        content = {"machine": machine(), "quick": options.quick, "rows": report.rows}
+        options.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    for row in report.missed():
+        print(f"missed: {row['what']}: {number(row['value'])} {row['unit']}, at most {row['bar']:g}", file=sys.stderr)
+    return 1 if report.missed() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls beside what the same bytes cost on a bare socket pair. */
+#define _GNU_SOURCE
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SMALL = 64, BUFFER = 212992, CHUNK = 65536 };
+
+/* A worker and a raw peer live as long as this host does: what is measured is the talk. */
+static lauter_worker echo_worker(lauter_host *host, const char *program) {
+        static lauter_worker worker;
+        if (!worker) {
+                worker = spawn(host, "notebook", "worker", program, NULL);
+                must(lauter_worker_wait_ready(host, worker, -1, &error));
+        }
+        return worker;
+}
+
+/* The first byte of each message to the other process of the raw comparison. */
+enum { ECHO = 1, SWALLOW, POUR };
+
+/* What follows an order: `size` bytes from us, or to us. */
+struct order {
+        char kind;
+        uint64_t size;
+        char rest[SMALL - 9];
+} __attribute__((packed));
+
+static void be_the_peer(int fd) {
+        static char chunk[CHUNK];
+        memset(chunk, 7, sizeof chunk);
+        for (;;) {
+                struct order order;
+                ssize_t n = read(fd, &order, sizeof order);
+                if (n != sizeof order)
+                        _exit(n == 0 ? 0 : 1);
+                if (order.kind == ECHO) {
+                        write_all(fd, &order, sizeof order);
+                        continue;
+                }
+                for (uint64_t left = order.size, piece; left > 0; left -= piece) {
+                        piece = left < CHUNK ? left : CHUNK;
+                        if (order.kind == POUR)
+                                write_all(fd, chunk, piece);
+                        else
+                                read_all(fd, chunk, piece);
+                }
+                if (order.kind == SWALLOW)
+                        write_all(fd, "k", 1);
+        }
+}
+
+static int raw_peer(void) {
+        static int peer = -1;
+        if (peer >= 0)
+                return peer;
+        int ends[2], size = BUFFER;
+        must_system(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "socketpair");
+        for (int i = 0; i < 2; i++)
+                must_system(setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size), "setsockopt");
+        pid_t pid = fork();
+        must_system(pid, "fork");
+        if (pid == 0) {
+                close(ends[0]);
+                be_the_peer(ends[1]);
+        }
+        close(ends[1]);
+        return peer = ends[0];
+}
+
+static void order_peer(int fd, char kind, uint64_t size) {
+        struct order order = {.kind = kind, .size = size};
+        write_all(fd, &order, sizeof order);
+}
+
+/* Call and wait; checks what came back. */
+static void call(lauter_host *host, lauter_worker worker, const char *verb, const void *data, size_t size,
+                 size_t expected) {
+        static lauter_event event = {.size = sizeof event};
+        lauter_part part = {"application/octet-stream", data, size};
+        lauter_call id;
+        must(lauter_call_start(host, worker, LAUTER_LANE_MAIN, verb, &part, 1, -1, 0, &id, &error));
+        must(lauter_call_wait(host, id, -1, &event, &error));
+        if (event.status != LAUTER_OK || (expected > 0 && (event.part_count != 1 || event.parts[0].size != expected))) {
+                fprintf(stderr, "the echo worker answered wrongly: status %d\n", event.status);
+                exit(1);
+        }
+        lauter_event_clear(&event);
+}
+
+static void print_times(const double *times, int count) {
+        for (int i = 0; i < count; i++)
+                printf(i ? " %.2f" : "%.2f", times[i]);
+        printf("\n");
+}
+
+void measure_calls(lauter_host *host, const char *program, int count) {
+        lauter_worker worker = echo_worker(host, program);
+        int peer = raw_peer();
+        char data[SMALL] = {ECHO};
+        double *raw = calloc((size_t)count, sizeof *raw), *calls = calloc((size_t)count, sizeof *calls);
+        must_system(raw && calls ? 0 : -1, "calloc");
+        /* The first few find cold caches. */
+        for (int i = -20; i < count; i++) {
+                double begun = now_us();
+                write_all(peer, data, sizeof data);
+                read_all(peer, data, sizeof data);
+                if (i >= 0)
+                        raw[i] = now_us() - begun;
+        }
+        for (int i = -20; i < count; i++) {
+                double begun = now_us();
+                call(host, worker, "echo", data, sizeof data, sizeof data);
+                if (i >= 0)
+                        calls[i] = now_us() - begun;
+        }
+        print_times(raw, count);
+        print_times(calls, count);
+        free(raw);
+        free(calls);
+}
+
+void measure_bulk(lauter_host *host, const char *program, size_t size) {
+        lauter_worker worker = echo_worker(host, program);
+        int peer = raw_peer();
+        static char *data;
+        static size_t room;
+        char byte;
+        uint64_t wanted = size;
+        double at[5];
+        if (room < size) {
+                data = realloc(data, size);
+                must_system(data ? 0 : -1, "realloc");
+                memset(data, 7, size);
+                room = size;
+                call(host, worker, "give", &wanted, sizeof wanted, size); /* it makes the bytes at the first time */
+        }
+        at[0] = now_us();
+        order_peer(peer, SWALLOW, size);
+        write_all(peer, data, size);
+        read_all(peer, &byte, 1);
+        at[1] = now_us();
+        order_peer(peer, POUR, size);
+        read_all(peer, data, size);
+        at[2] = now_us();
+        call(host, worker, "take", data, size, 0);
+        at[3] = now_us();
+        call(host, worker, "give", &wanted, sizeof wanted, size);
+        at[4] = now_us();
+        printf("%.1f %.1f %.1f %.1f\n", at[1] - at[0], at[2] - at[1], at[3] - at[2], at[4] - at[3]);
+}
