@@ -377,6 +377,14 @@ class Worker:
         """Take events until this worker's last one."""
         return self.host.until(lambda e: e.kind == C.EVENT_EXITED and e.worker == self.id, timeout)
 
+    def wait_exit(self, timeout_ms=20000) -> Event:
+        """The blocking form of `exited`; drops what else there is of this worker."""
+        raw = RawEvent(size=ctypes.sizeof(RawEvent))
+        self._do("lauter_worker_wait_exit", timeout_ms, ctypes.byref(raw))
+        event = copy_event(raw)
+        lib.lauter_event_clear(ctypes.byref(raw))
+        return event
+
     def output(self, stream=None) -> bytes:
         """What the worker wrote so far, of the events taken."""
         return b"".join(

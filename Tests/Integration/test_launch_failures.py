@@ -204,9 +204,10 @@ def test_a_worker_that_is_not_ready_in_time_is_ended(host, bench, rule):
     with pytest.raises(LauterError) as refused:
         worker.wait_ready()
     assert 0.1 < time.monotonic() - begun < 3
-    assert refused.value.code in (C.ERROR_TIMEOUT, C.ERROR_DIED, C.ERROR_PROTOCOL)
+    assert (refused.value.code, refused.value.subject) == (C.ERROR_TIMEOUT, "ready-timeout")
     exited = worker.exited()
-    assert exited.report.reason in (C.REASON_DEADLINE, C.REASON_LAUNCH), exited.report
+    assert exited.report.reason == C.REASON_DEADLINE, exited.report
+    assert (exited.error.code, exited.error.subject) == (C.ERROR_TIMEOUT, "ready-timeout")
     assert "ready" in exited.report.why and "200" in exited.report.why, exited.report.why
     done = [e for e in host.seen if e.kind == C.EVENT_DONE and e.call == call.id]
     assert len(done) == 1 and done[0].status in (C.ERROR_DIED, C.ERROR_TIMEOUT)

@@ -163,6 +163,27 @@ def test_the_wall_clock_limit_holds_while_the_host_sleeps(bench):
         support.eventually(lambda: not support.processes_with(bench.path("probe")), within=2)
 
 
+def test_the_end_of_a_worker_can_be_waited_for(host, bench):
+    worker = host.spawn(bench.policy(), bench.probe("write-both", "out", "err"), cookie=4)
+    other = host.spawn(bench.policy(), bench.probe("write-both", "out", "err"), cookie=5)
+    exited = worker.wait_exit()
+    assert (exited.kind, exited.worker_cookie, exited.report.exit_code) == (C.EVENT_EXITED, 4, 0)
+    with pytest.raises(LauterError) as refused:
+        worker.wait_exit(0)
+    assert refused.value.code == C.ERROR_STALE
+    other.exited()
+    assert not [e for e in host.seen if e.worker == worker.id]
+    assert other.output() in (b"outerr", b"errout")
+
+
+def test_waiting_for_an_end_that_does_not_come_is_a_timeout(host, worker):
+    begun = time.monotonic()
+    with pytest.raises(LauterError) as refused:
+        worker.wait_exit(100)
+    assert refused.value.code == C.ERROR_TIMEOUT and 0.09 < time.monotonic() - begun < 2
+    assert worker.ask("echo", "alive").text == "alive"
+
+
 def test_freeing_the_host_kills_its_workers(bench):
     host = ffi.Host()
     for _ in range(3):
