@@ -90,6 +90,64 @@ static int broken_at_birth(const char *rule) {
         return 1;
 }
 
+/* Ask the library itself and wait for the answer. */
+static void sync_with_host(uint64_t id) {
+        send_message(CALL, id, "lauter.sync", call_id, NULL, 0);
+        struct message *answer = read_message();
+        if (!answer || answer->kind != RESULT || answer->id != id)
+                _exit(96);
+        free_message(answer);
+}
+
+/* Within the letter of the protocol, and yet a burden. */
+static int burdensome(const char *rule) {
+        static uint8_t large[64 << 20];
+        if (!strcmp(rule, "pipelines-checks")) {
+                struct part question[2] = {text_part("read"), text_part("/no/such/place/\"that\"/is/allowed")};
+                enum { MANY = 200 };
+                cork();
+                for (uint64_t i = 1; i <= MANY; i++) {
+                        send_message(CALL, i, "lauter.check", call_id, question, 2);
+                        send_text(OUTPUT, call_id, "progress", "between two questions");
+                }
+                uncork();
+                for (int i = 0; i < MANY; i++) {
+                        struct message *answer = read_message();
+                        if (!answer || answer->kind != RESULT || answer->part_count != 1)
+                                _exit(97);
+                        free_message(answer);
+                }
+                send_text(RESULT, call_id, "", "all answered");
+        } else if (!strcmp(rule, "shuts-reading")) {
+                shutdown(SESSION, SHUT_RD);
+                send_text(OUTPUT, call_id, "progress", "deaf now");
+                for (;;)
+                        pause();
+        } else if (!strcmp(rule, "asks-and-never-listens")) {
+                for (uint64_t id = 1;; id++)
+                        send_message(CALL, id, "lauter.sync", call_id, NULL, 0);
+        } else if (!strcmp(rule, "asks-a-long-question")) {
+                memset(large, 0xff, sizeof large);
+                struct part question[2] = {text_part("read"), text_part("")};
+                question[1].data = large;
+                question[1].size = sizeof large;
+                send_message(CALL, 1, "lauter.check", call_id, question, 2);
+                struct message *answer = read_message();
+                if (answer)
+                        send_text(RESULT, call_id, "", answer->kind == FAILURE ? "refused" : "answered");
+        } else if (!strcmp(rule, "writes-tiny-pieces")) {
+                for (uint64_t i = 0; i < 5000; i++) {
+                        if (write(1, "o", 1) != 1 || write(2, "e", 1) != 1)
+                                _exit(98);
+                        sync_with_host(i + 1);
+                }
+                send_text(RESULT, call_id, "", "written");
+        } else {
+                return 0;
+        }
+        return 1;
+}
+
 static int broken_when_called(const char *rule) {
         static uint8_t zeros[1 << 20], payload[FRAME_MAX];
         size_t used;
@@ -227,7 +285,7 @@ int main(int count, char **arguments) {
                         if (m->kind != CALL)
                                 continue;
                         call_id = m->id;
-                        if (!broken_when_called(rule)) {
+                        if (!burdensome(rule) && !broken_when_called(rule)) {
                                 fprintf(stderr, "liar: no such rule: %s\n", rule);
                                 return 93;
                         }

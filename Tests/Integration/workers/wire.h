@@ -66,8 +66,20 @@ struct message {
         struct message *next;
 };
 
+/* While corked, what is sent is kept, so that it leaves in one write. */
+static uint8_t corked[1 << 20];
+static size_t corked_size;
+static int is_corked;
+
 static void write_all(const void *data, size_t size) {
         const uint8_t *at = data;
+        if (is_corked) {
+                if (size > sizeof corked - corked_size)
+                        _exit(95);
+                memcpy(corked + corked_size, data, size);
+                corked_size += size;
+                return;
+        }
         while (size > 0) {
                 ssize_t n = send(SESSION, at, size, MSG_NOSIGNAL);
                 if (n < 0 && errno == EINTR)
@@ -77,6 +89,16 @@ static void write_all(const void *data, size_t size) {
                 at += n;
                 size -= (size_t) n;
         }
+}
+
+static inline void cork(void) {
+        is_corked = 1;
+}
+
+static inline void uncork(void) {
+        is_corked = 0;
+        write_all(corked, corked_size);
+        corked_size = 0;
 }
 
 /* 0 at the end of the session. */
