@@ -170,7 +170,9 @@ extension Host {
   private func answerItself(_ worker: Worker, _ message: Message) {
     var text: String?
     var isFailure = true
-    if message.nameText == "lauter.sync" {
+    if message.bodySize > Bounds.question {
+      text = "\(message.nameText) with more than \(Bounds.question) bytes"
+    } else if message.nameText == "lauter.sync" {
       isFailure = false
     } else if message.nameText != "lauter.check" {
       text = "the library has no verb '\(message.nameText)'"
@@ -223,22 +225,34 @@ extension Host {
       return flush(worker)
     }
     // One frame: put together in the scratch buffer and sent by one call.
-    FrameHeader(size: size, kind: kind, slot: slot, id: id).encode(to: scratch)
+    FrameHeader(size: size, kind: kind, slot: slot, id: id).encode(to: sendScratch)
     var at = Wire.headerSize
     head.withUnsafeBytes {
-      (scratch.baseAddress! + at).copyMemory(from: $0.baseAddress!, byteCount: $0.count)
+      (sendScratch.baseAddress! + at).copyMemory(from: $0.baseAddress!, byteCount: $0.count)
     }
     at += head.count
     for part in outgoing.parts where part.size > 0 {
-      (scratch.baseAddress! + at).copyMemory(from: part.data!, byteCount: part.size)
+      (sendScratch.baseAddress! + at).copyMemory(from: part.data!, byteCount: part.size)
       at += part.size
     }
-    let sent = max(lx_send_now(worker.session.raw, scratch.baseAddress, at), 0)
-    // A session that is gone takes nothing; the worker's end tells its callers.
-    if sent < at {
-      worker.outbox.appendTail(UnsafeRawBufferPointer(rebasing: scratch[sent..<at]))
+    let sent = write(worker, UnsafeRawBufferPointer(rebasing: sendScratch[..<at]))
+    if sent < at, !worker.isDeaf {
+      worker.outbox.appendTail(UnsafeRawBufferPointer(rebasing: sendScratch[sent..<at]))
       watchSession(worker)
     }
+  }
+
+  /// Writes to a session as much as it takes now.
+  private func write(_ worker: Worker, _ bytes: UnsafeRawBufferPointer) -> Int {
+    let sent = lx_send_now(worker.session.raw, bytes.baseAddress, bytes.count)
+    if sent >= 0 { return sent }
+    if sent != -Int(EAGAIN) && sent != -Int(EINTR) {
+      // It has shut its reading side: nothing will ever arrive. What it has sent still counts.
+      worker.isDeaf = true
+      worker.lifecycle.sessionClosed(now: lx_now())
+      arm(worker)
+    }
+    return 0
   }
 
   /// Writes what waits, as far as the session takes it.
@@ -246,9 +260,10 @@ extension Host {
     guard worker.session != nil, !worker.outbox.isEmpty else { return }
     // Calls that were made before the runtime was ready wait here until it is.
     guard worker.lifecycle.phase == .ready else { return }
-    worker.outbox.flush { bytes in
-      max(lx_send_now(worker.session.raw, bytes.baseAddress, bytes.count), 0)
-    }
+    if !worker.isDeaf { worker.outbox.flush { bytes in write(worker, bytes) } }
+    if worker.isDeaf { worker.outbox = Outbox() }
+    worker.isChoked =
+      worker.outbox.answers > (worker.isChoked ? Bounds.unreadAnswers / 2 : Bounds.unreadAnswers)
     watchSession(worker)
   }
 }

@@ -87,7 +87,7 @@ extension Host {
     switch watched {
     case .session:
       if events & EPOLLOUT.rawValue != 0 { flush(worker) }
-      if events & ~EPOLLOUT.rawValue != 0 && !worker.isPaused { readSession(worker) }
+      if events & ~EPOLLOUT.rawValue != 0 && worker.isReading { readSession(worker) }
     case .control: readControl(worker)
     case .stdout: readStream(worker, .stdout)
     case .stderr: readStream(worker, .stderr)
@@ -141,6 +141,7 @@ extension Host {
   private func readSession(_ worker: Worker) -> Bool {
     let count = lx_recv_now(worker.session.raw, scratch.baseAddress, scratch.count)
     if count == -Int(EAGAIN) || count == -Int(EINTR) { return false }
+    worker.sessionReads += 1
     guard count > 0 else {
       drop(worker, .session)
       worker.lifecycle.sessionClosed(now: lx_now())
@@ -148,6 +149,8 @@ extension Host {
       return false
     }
     let bytes = UnsafeRawBufferPointer(rebasing: scratch[..<count])
+    // A second message may have been sent after more was written to the streams.
+    if !worker.inbox.isAtBoundary || !Inbox.isOneFrame(bytes) { worker.streamsWereEmpty = false }
     do throws(WireError) {
       try worker.inbox.feed(bytes) { (arrival) throws(WireError) in
         try self.arrive(arrival, worker)
@@ -241,6 +244,7 @@ extension Host {
 
   /// Reads what the pipes hold by now, and no more than they can hold: a writer that goes on must not keep us here.
   func drainStreams(_ worker: Worker) {
+    if worker.streamsWereEmpty { return }
     for watched in [Watched.stdout, .stderr] {
       var budget = Bounds.streamBytes
       while budget > 0, worker.descriptor(watched) >= 0 {
@@ -273,14 +277,15 @@ extension Host {
       last.stream == stream, last.bytes.count + bytes.count <= Bounds.streamEvent
     {
       last.bytes.append(contentsOf: bytes)
+      worker.streamBytes += bytes.count
     } else {
       let event = Event(LAUTER_EVENT_STREAM, of: worker)
       event.stream = stream
       event.bytes = [UInt8](bytes)
       worker.streamEvents.append(event)
+      worker.streamBytes += bytes.count + Bounds.eventCost
       push(event, of: worker)
     }
-    worker.streamBytes += bytes.count
     while worker.streamBytes > Bounds.streamBytes { dropOldest(worker) }
   }
 
@@ -288,7 +293,7 @@ extension Host {
   private func dropOldest(_ worker: Worker) {
     let oldest = worker.streamEvents[worker.streamHead]
     worker.streamHead += 1
-    worker.streamBytes -= oldest.bytes.count
+    worker.streamBytes -= oldest.bytes.count + Bounds.eventCost
     let isStdout = oldest.stream == LAUTER_STREAM_STDOUT
     if let earlier = isStdout ? worker.droppedStdout : worker.droppedStderr {
       earlier.dropped += UInt64(oldest.bytes.count)

@@ -106,6 +106,7 @@ extension Host {
       var session = try pair("socketpair", lx_socketpair_stream)
       worker.session = session.first.take()
       theirs.session = session.second.take()
+      lx_refuse_descriptors(worker.session.raw)
       var hello = Greeting()
       hello.name = "lauter"
       let frame = hello.frame()

@@ -137,11 +137,13 @@ extension Host {
     try withUnsafeTemporaryAllocation(of: pollfd.self, capacity: capacity) {
       (polls) throws(HostError) in
       while true {
+        var reads: UInt64 = 0
         let due = try locked { () throws(HostError) -> UInt64? in
           ownWaiter = waiter
           defer { ownWaiter = nil }
           if try isDone() { return 0 }
           fill(polls, worker, waiter)
+          reads = worker.sessionReads
           return worker.deadline ?? .max
         }
         if due == 0 { return }
@@ -154,9 +156,10 @@ extension Host {
           ownWaiter = waiter
           defer { ownWaiter = nil }
           waiter.clear()
-          work(polls, worker)
+          work(polls, worker, reads)
         }
-        if result == 0, let end, lx_now() >= end {
+        // Whatever poll said: a worker that always has something to read must not keep its host here.
+        if let end, lx_now() >= end {
           guard try locked({ () throws(HostError) in try isDone() }) else {
             throw HostError(
               LAUTER_ERROR_TIMEOUT, "worker \(worker.id): the time was up after \(milliseconds) ms")
@@ -175,7 +178,7 @@ extension Host {
       var fd = worker.descriptor(watched)
       switch watched {
       case .session:
-        if worker.isPaused { events = 0 }
+        if !worker.isReading { events = 0 }
         if worker.lifecycle.phase == .ready && !worker.outbox.isEmpty { events |= Int16(POLLOUT) }
       case .stdin:
         events = Int16(POLLOUT)
@@ -187,11 +190,21 @@ extension Host {
     polls[Watched.allCases.count] = pollfd(fd: waiter.fd.raw, events: Int16(POLLIN), revents: 0)
   }
 
-  private func work(_ polls: UnsafeMutableBufferPointer<pollfd>, _ worker: Worker) {
+  private func work(
+    _ polls: UnsafeMutableBufferPointer<pollfd>, _ worker: Worker, _ readsBefore: UInt64
+  ) {
+    // poll looked at the session before it looked at the streams: what was in the session then, and nobody else has
+    // taken since, was sent when there was nothing in them. That saves each call two reads in vain.
+    let areEmpty =
+      polls[Int(Watched.stdout.rawValue)].revents == 0
+      && polls[Int(Watched.stderr.rawValue)].revents == 0
+    worker.streamsWereEmpty = areEmpty && worker.sessionReads == readsBefore
     for (index, watched) in Watched.allCases.enumerated() where polls[index].revents != 0 {
       // poll's and epoll's bits are the same.
       handle(worker, watched, UInt32(UInt16(bitPattern: polls[index].revents)))
+      worker.streamsWereEmpty = false
     }
+    worker.streamsWereEmpty = false
     if let deadline = worker.deadline {
       let now = lx_now()
       if deadline <= now { runTimers(of: worker, now: now) }

@@ -15,6 +15,9 @@
 #if canImport(LauterSandbox)
   import LauterSandbox
 #endif
+#if canImport(LauterWire)
+  import LauterWire
+#endif
 
 /// Owns workers. Everything in it is guarded by one lock, which is never held while anyone sleeps.
 package final class Host: @unchecked Sendable {
@@ -48,6 +51,9 @@ package final class Host: @unchecked Sendable {
   /// The waiter of the thread that holds the lock: it need not be told what it does itself.
   var ownWaiter: Waiter?
   let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 4096)
+  /// Not `scratch`: an answer is put together while the frame it answers is still being read there.
+  let sendScratch = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: Wire.headerSize + Wire.payloadMax, alignment: 4096)
 
   package init() throws(HostError) {
     do throws(KernelError) {
@@ -76,6 +82,7 @@ package final class Host: @unchecked Sendable {
 
   deinit {
     scratch.deallocate()
+    sendScratch.deallocate()
     lx_mutex_free(lock)
     lx_mutex_free(compilerLock)
     lx_fork_mark_free(forkMark)
@@ -146,7 +153,7 @@ package final class Host: @unchecked Sendable {
 
   /// What the session is watched for now.
   func watchSession(_ worker: Worker) {
-    var events: UInt32 = worker.isPaused ? 0 : EPOLLIN.rawValue
+    var events: UInt32 = worker.isReading ? EPOLLIN.rawValue : 0
     if worker.lifecycle.phase == .ready && !worker.outbox.isEmpty { events |= EPOLLOUT.rawValue }
     rewatch(worker, .session, events)
   }
@@ -196,7 +203,7 @@ package final class Host: @unchecked Sendable {
     guard let worker = workers[event.worker] else { return }
     switch event.kind {
     case LAUTER_EVENT_STREAM:
-      worker.streamBytes -= event.bytes.count
+      worker.streamBytes -= event.bytes.count + Bounds.eventCost
       worker.streamHead += 1
       if worker.streamHead > 32 && worker.streamHead * 2 > worker.streamEvents.count {
         worker.streamEvents.removeFirst(worker.streamHead)
@@ -263,6 +270,12 @@ enum Bounds {
   /// Bytes to one worker that it has not read.
   static let unsentBytes = 64 << 20
   static let stdinBytes = 1 << 20
+  /// Answers that a worker has not read; then its session is not read any further.
+  static let unreadAnswers = 256
+  /// What an event costs besides its bytes: a worker chooses how small it writes.
+  static let eventCost = 256
+  /// Bytes of a question to the library itself.
+  static let question = 1 << 14
   /// Calls of one worker that its host has not answered.
   static let incomingCalls = 1024
   static let stderrTail = 4096

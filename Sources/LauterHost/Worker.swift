@@ -71,11 +71,20 @@ final class Worker {
   var droppedStdout: Event?
   var droppedStderr: Event?
   var stderrTail: [UInt8] = []
+  /// How often the session was read, by whichever thread.
+  var sessionReads: UInt64 = 0
+  /// What is being read was in the session when its streams were seen to be empty.
+  var streamsWereEmpty = false
   /// Messages that nobody has taken.
   var messageBytes = 0
   var messageCount = 0
   /// The session is not read while too much is untaken.
   var isPaused = false
+  /// Nor while it does not read the answers to its own calls.
+  var isChoked = false
+  /// It takes nothing any more.
+  var isDeaf = false
+  var isReading: Bool { !isPaused && !isChoked }
 
   /// Who sleeps for this worker.
   var waiters: [Waiter] = []

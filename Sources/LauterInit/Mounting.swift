@@ -52,7 +52,7 @@ func tmpfs(_ size: UInt64, _ mode: UInt32) throws(KernelError) -> OwnedFD {
 }
 
 /// Put a detached mount where `place` is open.
-func mount(_ tree: borrowing OwnedFD, at place: borrowing OwnedFD) throws(KernelError) {
+func attachMount(_ tree: borrowing OwnedFD, at place: borrowing OwnedFD) throws(KernelError) {
   try check(
     "move_mount",
     lx_move_mount(

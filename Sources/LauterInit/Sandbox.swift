@@ -17,8 +17,14 @@ struct Sandbox: ~Copyable {
   private var hasNewRoot = false
   /// Open, detached trees by slot; -1 where there is none (any more).
   private var slots: [Int32] = []
+  /// The folder that something was made in last, open: a plan goes folder by folder. -1 for none.
+  private var parentFD: Int32 = -1
+  private var parentPath = ""
+  /// The new root holds the file that masks are mounts of.
+  private var hasMask = false
 
   deinit {
+    if parentFD >= 0 { _ = lx_close(parentFD) }
     if rootFD >= 0 { _ = lx_close(rootFD) }
     for fd in slots where fd >= 0 { _ = lx_close(fd) }
   }
@@ -45,10 +51,10 @@ struct Sandbox: ~Copyable {
       try makeFile(path, mode, contents)
     case .symlink(let path, let target):
       let place = Place(path)
-      let parent = try folder(place.parent)
-      try check("symlinkat", lx_symlinkat(target, parent.raw, place.name))
+      let parent = try parent(place.parent)
+      try check("symlinkat", lx_symlinkat(target, parent, place.name))
     case .tmpfs(let path, let size, let mode):
-      try mount(try tmpfs(size, mode), at: try folder(path))
+      try mount(try tmpfs(size, mode), on: path, isDirectory: true)
     case .attach(let slot, let path, let access, let isDirectory):
       try attach(slot, path, access, isDirectory)
     case .mask(let path, let isDirectory):
@@ -60,7 +66,7 @@ struct Sandbox: ~Copyable {
       try filesystem.set("mode", "0600")
       try filesystem.set("ptmxmode", "0666")
       let attributes = LX_MOUNT_ATTR_NOSUID | LX_MOUNT_ATTR_NOEXEC
-      try mount(try filesystem.mounted(attributes), at: try folder(path))
+      try mount(try filesystem.mounted(attributes), on: path, isDirectory: true)
     case .enterRoot:
       try enterRoot()
     case .readOnlyRoot:
@@ -112,7 +118,7 @@ struct Sandbox: ~Copyable {
     if !access.contains(.devices) { attributes |= LX_MOUNT_ATTR_NODEV }
     // While nobody can see it: there is no moment in which it is writable.
     try setAttributes(tree.raw, attributes, recursive: true)
-    try mount(tree, at: isDirectory ? try folder(path) : try filePoint(path))
+    try mount(tree, on: path, isDirectory: isDirectory)
   }
 
   // MARK: The root
@@ -128,6 +134,8 @@ struct Sandbox: ~Copyable {
   }
 
   private mutating func enterRoot() throws(KernelError) {
+    // The mounts of it stay. Not before: what has no name cannot be mounted.
+    if hasMask { try check("unlinkat", lx_unlinkat(rootFD, maskName.cString, 0)) }
     try check("fchdir", lx_fchdir(try root()))
     try check("pivot_root", lx_pivot_root(".", "."))
     // The old root now lies on top of the new one.
@@ -170,23 +178,51 @@ struct Sandbox: ~Copyable {
     return OwnedFD(adopting: Int32(try check("openat2", try find(path, O_DIRECTORY))))
   }
 
-  /// Something at `path` that a file can be mounted on.
-  private mutating func filePoint(_ path: String) throws(KernelError) -> OwnedFD {
-    let found = try find(path, 0)
-    if found != -Int(ENOENT) {
-      return OwnedFD(adopting: Int32(try check("openat2", found)))
+  /// The folder at `path`, made if need be, and kept open for what else is made in it.
+  private mutating func parent(_ path: String) throws(KernelError) -> Int32 {
+    if path.utf8.elementsEqual("/".utf8) { return try root() }
+    if parentFD >= 0 && parentPath.utf8.elementsEqual(path.utf8) { return parentFD }
+    var opened = try folder(path)
+    forgetParent()
+    parentFD = opened.release()
+    parentPath = path
+    return parentFD
+  }
+
+  /// Something was mounted that may cover it.
+  private mutating func forgetParent() {
+    if parentFD >= 0 { _ = lx_close(parentFD) }
+    parentFD = -1
+  }
+
+  /// Put a detached mount at `path`, making the folder or file that it covers where there is none.
+  private mutating func mount(
+    _ tree: borrowing OwnedFD, on path: String, isDirectory: Bool
+  ) throws(KernelError) {
+    let place = Place(path)
+    let folder = try parent(place.parent)
+    let made =
+      isDirectory
+      ? lx_mkdirat(folder, place.name, 0o755) : lx_mknodat_file(folder, place.name, 0o444)
+    if made == 0 {
+      // Ours and bare: its name in the open folder leads nowhere else.
+      let flags = LX_MOVE_MOUNT_F_EMPTY_PATH
+      try check("move_mount", lx_move_mount(tree.raw, "", folder, place.name, flags))
+      return
     }
-    try makeFile(path, 0o444, [])
-    return try existing(path)
+    if made != -Int(EEXIST) { try check(isDirectory ? "mkdirat" : "mknodat", made) }
+    let point = try find(path, isDirectory ? O_DIRECTORY : 0)
+    try attachMount(tree, at: OwnedFD(adopting: Int32(try check("openat2", point))))
+    forgetParent()
   }
 
   private mutating func makeFile(
     _ path: String, _ mode: UInt32, _ contents: [UInt8]
   ) throws(KernelError) {
     let place = Place(path)
-    let parent = try folder(place.parent)
+    let parent = try parent(place.parent)
     let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
-    let fd = try check("openat", lx_openat(parent.raw, place.name, flags, mode))
+    let fd = try check("openat", lx_openat(parent, place.name, flags, mode))
     let file = OwnedFD(adopting: Int32(fd))
     var written = 0
     while written < contents.count {
@@ -199,33 +235,35 @@ struct Sandbox: ~Copyable {
 
   // MARK: Masks
 
-  /// Cover `place` by something of its kind that is empty, that nobody can read, and whose mode nobody can change.
+  /// Cover what is at `place` by something of its kind that is empty, that nobody can read, and whose mode nobody can
+  /// change.
   private mutating func mask(
-    _ place: consuming OwnedFD, _ isDirectory: Bool
+    _ place: borrowing OwnedFD, _ isDirectory: Bool
   ) throws(KernelError) {
-    if isDirectory {
-      let empty = try tmpfs(4096, 0)
-      try setAttributes(empty.raw, LX_MOUNT_ATTR_RDONLY, recursive: false)
-      try mount(empty, at: place)
-    } else if hasNewRoot {
-      try makeFile("/.lauter-mask", 0, [])
-      try mountMask(rootFD, ".lauter-mask", at: place)
-      // The mount stays. Not before: what has no name cannot be mounted.
-      try check("unlinkat", lx_unlinkat(rootFD, ".lauter-mask", 0))
-    } else {
-      // Nowhere to make a file. A device that is mounted without the right to be one cannot be opened either.
-      try mountMask(AT_FDCWD, "/dev/null", at: place)
-    }
+    try attachMount(isDirectory ? try emptyFolder() : try emptyFile(), at: place)
+    forgetParent()
   }
 
-  private func mountMask(
-    _ folder: Int32, _ name: StaticString, at place: borrowing OwnedFD
-  ) throws(KernelError) {
+  /// A detached mount of a folder in which nothing is.
+  private func emptyFolder() throws(KernelError) -> OwnedFD {
+    let empty = try tmpfs(4096, 0)
+    try setAttributes(empty.raw, LX_MOUNT_ATTR_RDONLY, recursive: false)
+    return empty
+  }
+
+  /// A detached mount of an empty file. Where there is no new root to make one in: of a device that, mounted without
+  /// the right to be one, cannot be opened either.
+  private mutating func emptyFile() throws(KernelError) -> OwnedFD {
+    if hasNewRoot && !hasMask {
+      try check("mknodat", lx_mknodat_file(rootFD, maskName.cString, 0))
+      hasMask = true
+    }
+    let name: StaticString = hasNewRoot ? maskName : "/dev/null"
     let flags = LX_OPEN_TREE_CLONE | UInt32(O_CLOEXEC)
-    let fd = try check("open_tree", lx_open_tree(folder, name.cString, flags))
+    let fd = try check("open_tree", lx_open_tree(rootFD, name.cString, flags))
     let file = OwnedFD(adopting: Int32(fd))
     try setAttributes(file.raw, LX_MOUNT_ATTR_RDONLY | LX_MOUNT_ATTR_NODEV, recursive: false)
-    try mount(file, at: place)
+    return file
   }
 
   // MARK: /proc
@@ -236,37 +274,41 @@ struct Sandbox: ~Copyable {
     if !masked { try filesystem.set(list: options) }
     let attributes = LX_MOUNT_ATTR_NOSUID | LX_MOUNT_ATTR_NODEV | LX_MOUNT_ATTR_NOEXEC
     let proc = try filesystem.mounted(attributes)
-    try mount(proc, at: try folder(path))
-    if masked { try maskProc(path) }
+    try mount(proc, on: path, isDirectory: true)
+    if masked { try maskProc(proc) }
   }
 
-  /// What container runtimes hide of a full /proc: the machine's secrets and its knobs.
-  private mutating func maskProc(_ path: String) throws(KernelError) {
+  /// What container runtimes hide of a full /proc: the machine's secrets and its knobs. Entries that this kernel does
+  /// not have are passed over.
+  private mutating func maskProc(_ proc: borrowing OwnedFD) throws(KernelError) {
+    var file: OwnedFD? = nil
     for name: StaticString in [
       "acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi",
       "sysrq-trigger", "timer_list", "timer_stats",
     ] {
-      guard let entry = try procEntry(path, name) else { continue }
-      var status = lx_status()
-      try check("fstat", lx_fstat(entry.raw, &status))
-      try mask(entry, status.mode & UInt32(S_IFMT) == UInt32(S_IFDIR))
+      let mask = if let kept = file.take() { kept } else { try emptyFile() }
+      let flags = LX_MOVE_MOUNT_F_EMPTY_PATH
+      let moved = lx_move_mount(mask.raw, "", proc.raw, name.cString, flags)
+      switch Int32(-moved) {
+      case 0: break
+      case ENOENT: file = consume mask
+      case EINVAL, ENOTDIR:
+        // A folder cannot be covered by a file.
+        file = consume mask
+        try moveMount(try emptyFolder(), to: proc.raw, name)
+      default: try check("move_mount", moved)
+      }
     }
     for name: StaticString in ["bus", "fs", "irq", "sys"] {
-      guard let entry = try procEntry(path, name) else { continue }
-      let flags = LX_OPEN_TREE_CLONE | UInt32(O_CLOEXEC | AT_EMPTY_PATH)
-      let copy = OwnedFD(
-        adopting: Int32(try check("open_tree", lx_open_tree(entry.raw, "", flags))))
+      let flags = LX_OPEN_TREE_CLONE | UInt32(O_CLOEXEC)
+      let opened = lx_open_tree(proc.raw, name.cString, flags)
+      if opened == -Int(ENOENT) { continue }
+      let copy = OwnedFD(adopting: Int32(try check("open_tree", opened)))
       try setAttributes(copy.raw, LX_MOUNT_ATTR_RDONLY, recursive: false)
-      try mount(copy, at: entry)
+      try moveMount(copy, to: proc.raw, name)
     }
   }
-
-  /// An entry of /proc, nil where this kernel has none.
-  private mutating func procEntry(
-    _ path: String, _ name: StaticString
-  ) throws(KernelError) -> OwnedFD? {
-    let found = try find("\(path)/\(name)", 0)
-    if found == -Int(ENOENT) { return nil }
-    return OwnedFD(adopting: Int32(try check("openat2", found)))
-  }
 }
+
+/// In the new root, while masks are made.
+private let maskName: StaticString = ".lauter-mask"

@@ -35,7 +35,10 @@ struct ProgramChoice {
     execution.ignoresInterrupt = launch.kind != .program
     if let interpreter {
       execution.candidates = [interpreter.program]
-      execution.arguments = [interpreter.program, runtime] + launch.arguments
+      // Unbuffered: what C code writes must not lie in a buffer when an answer is sent. The file, not the folder: for a
+      // folder Python loads its machinery for packages first.
+      execution.arguments =
+        [interpreter.program, "-u", runtime + "/__main__.py"] + launch.arguments
     } else {
       guard let name = launch.arguments.first, !name.isEmpty else {
         throw SandboxError(

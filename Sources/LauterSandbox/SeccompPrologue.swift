@@ -40,6 +40,16 @@ struct SeccompPrologue {
       block.loadLower(0)
       block.refuse(ifAny: 0x7E02_0000)
     }
+    body.refuseSetIdBits()
+    // A worker can send the host a connection and let it linger: the host's receive would close it, and wait for
+    // up to eighteen hours. (Linux 6.16 lets the host refuse descriptors altogether, which it does.)
+    body.block("setsockopt") { block in
+      block.loadLower(1)
+      block.skip(3, unlessEqual: 1)  // SOL_SOCKET
+      block.loadLower(2)
+      block.refuse(ifEqual: 13)  // SO_LINGER
+    }
+    body.protectInit()
     if let pass {
       body.block("execve") { block in block.refuse() }
       body.block("execveat") { block in
@@ -54,6 +64,51 @@ struct SeccompPrologue {
     whole.emit(equal, csandbox_native_architecture(), no: UInt8(body.instructions.count))
     whole.instructions += body.instructions
     return whole.bytes
+  }
+
+  /// No set-user-id and no set-group-id bit on what lies in a folder of the machine: `nosuid` holds on the worker's
+  /// own mount, and others reach the file by another.
+  private mutating func refuseSetIdBits() {
+    let bits: UInt32 = 0o6000
+    for (name, mode) in [
+      ("chmod", 1), ("fchmod", 1), ("fchmodat", 2), ("fchmodat2", 2), ("creat", 1), ("mknod", 1),
+      ("mknodat", 2),
+    ] as [(String, UInt32)] {
+      block(name) { block in
+        block.loadLower(mode)
+        block.refuse(ifAny: bits)
+      }
+    }
+    for (name, flags) in [("open", 1), ("openat", 2)] as [(String, UInt32)] {
+      block(name) { block in
+        block.loadLower(flags)
+        block.skip(3, unlessAny: 0x40_0040)  // O_CREAT, __O_TMPFILE: else there is no mode
+        block.loadLower(flags + 1)
+        block.refuse(ifAny: bits)
+      }
+    }
+  }
+
+  /// Init has the worker's user id, so the worker could starve it or take its limits: then the wall clock, orders and
+  /// the report of the end come late or never.
+  private mutating func protectInit() {
+    for name in [
+      "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "prlimit64",
+    ] {
+      block(name) { block in
+        block.loadLower(0)
+        block.refuse(ifEqual: 1)
+      }
+    }
+    // Who is 1, or all of a user's: PRIO_USER, IOPRIO_WHO_USER.
+    for (name, user) in [("setpriority", 2), ("ioprio_set", 3)] as [(String, UInt32)] {
+      block(name) { block in
+        block.loadLower(0)
+        block.refuse(ifEqual: user)
+        block.loadLower(1)
+        block.refuse(ifEqual: 1)
+      }
+    }
   }
 
   private mutating func emit(_ code: UInt16, _ k: UInt32, yes: UInt8 = 0, no: UInt8 = 0) {
@@ -81,6 +136,13 @@ struct SeccompPrologue {
   }
   private var isLittleEndian: Bool { UInt16(1).littleEndian == 1 }
 
+  /// Passes over the next `count` instructions of the block.
+  private mutating func skip(_ count: UInt8, unlessEqual value: UInt32) {
+    emit(SeccompPrologue.equal, value, no: count)
+  }
+  private mutating func skip(_ count: UInt8, unlessAny bits: UInt32) {
+    emit(SeccompPrologue.anyBit, bits, no: count)
+  }
   private mutating func refuse() {
     emit(SeccompPrologue.give, csandbox_errno(UInt32(EPERM)))
   }

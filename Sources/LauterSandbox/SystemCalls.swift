@@ -23,7 +23,7 @@ enum SystemCalls {
         "inotify_add_watch", "inotify_init", "inotify_init1", "inotify_rm_watch", "ioctl",
         "lchown", "lgetxattr", "link", "linkat", "listxattr", "llistxattr", "lremovexattr",
         "lseek", "lsetxattr", "lstat", "mkdir", "mkdirat", "mknod", "mknodat", "newfstatat",
-        "open", "openat", "openat2", "pread64", "preadv", "preadv2", "pwrite64", "pwritev",
+        "open", "openat", "pread64", "preadv", "preadv2", "pwrite64", "pwritev",
         "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "removexattr",
         "rename", "renameat", "renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat",
         "statfs", "statx", "symlink", "symlinkat", "sync", "sync_file_range", "syncfs", "tee",

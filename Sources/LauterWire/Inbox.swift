@@ -21,6 +21,13 @@ package struct Inbox {
   /// Whether nothing half-done is kept: the last byte fed was the last of a message.
   package var isAtBoundary: Bool { partial.isEmpty && unfinished.isEmpty }
 
+  /// Whether `bytes`, which begin with a frame, are that frame and no more.
+  package static func isOneFrame(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    guard bytes.count >= Wire.headerSize else { return false }
+    let size = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self))
+    return bytes.count - Wire.headerSize == Int(size)
+  }
+
   /// Takes in bytes, hands out what they complete, in order.
   package mutating func feed(
     _ bytes: UnsafeRawBufferPointer, _ deliver: (Arrival) throws(WireError) -> Void

@@ -54,6 +54,8 @@ package struct Outbox {
   private var tailStart = 0
   private var messages: [OutgoingMessage] = []
   private var turn = 0
+  /// Messages that wait and are no calls.
+  package private(set) var answers = 0
   /// Bytes that wait.
   package private(set) var size = 0
 
@@ -69,18 +71,8 @@ package struct Outbox {
 
   package mutating func append(_ message: OutgoingMessage) {
     size += message.size + Wire.headerSize
+    if message.kind != .call { answers += 1 }
     messages.append(message)
-  }
-
-  /// Drops a message none of whose frames has left; false if it is gone already.
-  package mutating func remove(kind: FrameKind, id: UInt64) -> Bool {
-    guard
-      let index = messages.firstIndex(where: { $0.kind == kind && $0.id == id && $0.sent == 0 })
-    else { return false }
-    size -= messages[index].size + Wire.headerSize
-    messages.remove(at: index)
-    if turn > index { turn -= 1 }
-    return true
   }
 
   /// Calls keep their order; answers and the rest take turns with the first of them.
@@ -112,6 +104,7 @@ package struct Outbox {
         size += tail.count - (messages[turn].sent - before)
         if messages[turn].isSent {
           size -= Wire.headerSize
+          if messages[turn].kind != .call { answers -= 1 }
           messages.remove(at: turn)
         } else {
           turn += 1

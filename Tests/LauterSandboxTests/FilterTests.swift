@@ -152,4 +152,47 @@ import Testing
       try endless.decide(0, architecture: 0)
     }
   }
+
+  @Test func `no file becomes a set-id program`() throws {
+    let filter = try Filter()
+    for bits: UInt64 in [0o4755, 0o2755, 0o6000] {
+      #expect(try filter.decide("chmod", 0, bits) == .errno(EPERM))
+      #expect(try filter.decide("fchmod", 3, bits) == .errno(EPERM))
+      #expect(try filter.decide("fchmodat", 3, 0, bits) == .errno(EPERM))
+      #expect(try filter.decide("creat", 0, bits) == .errno(EPERM))
+      #expect(try filter.decide("mknod", 0, bits) == .errno(EPERM))
+      #expect(try filter.decide("mknodat", 3, 0, bits) == .errno(EPERM))
+      #expect(try filter.decide("open", 0, 0x41, bits) == .errno(EPERM))
+      #expect(try filter.decide("openat", 3, 0, 0x41, bits) == .errno(EPERM))
+      #expect(try filter.decide("openat", 3, 0, 0x41_0002, bits) == .errno(EPERM))
+      // Without O_CREAT and O_TMPFILE there is no mode: what lies in its place means nothing.
+      #expect(try filter.decide("openat", 3, 0, 0x8_0000, bits) == .allow)
+    }
+    #expect(try filter.decide("chmod", 0, 0o1777) == .allow)
+    #expect(try filter.decide("openat", 3, 0, 0x41, 0o644) == .allow)
+    // Its mode lies behind a pointer.
+    #expect(try filter.decide("openat2") == .errno(ENOSYS))
+  }
+
+  @Test func `no socket lingers, other options are free`() throws {
+    let filter = try Filter()
+    #expect(try filter.decide("setsockopt", 3, 1, 13) == .errno(EPERM))
+    #expect(try filter.decide("setsockopt", 3, 1 | 1 << 40, 13 | 1 << 40) == .errno(EPERM))
+    #expect(try filter.decide("setsockopt", 3, 1, 2) == .allow)
+    #expect(try filter.decide("setsockopt", 3, 6, 13) == .allow)
+  }
+
+  @Test func `init keeps its time and its limits`() throws {
+    let filter = try Filter()
+    for name in [
+      "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr", "prlimit64",
+    ] {
+      #expect(try filter.decide(name, 1) == .errno(EPERM), "\(name)")
+      #expect(try filter.decide(name, 0) == .allow, "\(name)")
+      #expect(try filter.decide(name, 7) == .allow, "\(name)")
+    }
+    #expect(try filter.decide("setpriority", 0, 1) == .errno(EPERM))
+    #expect(try filter.decide("setpriority", 2, 0) == .errno(EPERM))
+    #expect(try filter.decide("setpriority", 0, 0) == .allow)
+  }
 }

@@ -66,6 +66,9 @@ static inline long lx_openat2(int at, const char *path, uint64_t flags, uint64_t
         return lx_result(syscall(SYS_openat2, at, path, &how, sizeof how));
 }
 static inline long lx_mkdirat(int at, const char *path, unsigned mode) { return lx_result(mkdirat(at, path, mode)); }
+static inline long lx_mknodat_file(int at, const char *path, unsigned mode) {
+        return lx_result(mknodat(at, path, S_IFREG | mode, 0));
+}
 static inline long lx_symlinkat(const char *target, int at, const char *path) {
         return lx_result(symlinkat(target, at, path));
 }

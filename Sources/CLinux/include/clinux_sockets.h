@@ -50,6 +50,12 @@ static inline long lx_sendv_now(int fd, struct iovec *parts, size_t count) {
 static inline long lx_recv_now(int fd, void *data, size_t size) {
         return lx_result(recv(fd, data, size, MSG_DONTWAIT));
 }
+/* A sender of descriptors gets EPERM from now on (Linux 6.16). Where the kernel does not know it, they are dropped at
+ * recv. */
+static inline void lx_refuse_descriptors(int fd) {
+        int no = 0;
+        (void)setsockopt(fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &no, sizeof no);
+}
 static inline long lx_shutdown(int fd, int how) { return lx_result(shutdown(fd, how)); }
 static inline long lx_pipe(int fds[2]) { return lx_result(pipe2(fds, O_CLOEXEC)); }
 static inline long lx_set_nonblocking(int fd) {
