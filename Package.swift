@@ -8,6 +8,8 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
   .treatAllWarnings(as: .error),
   .swiftLanguageMode(.v6),
+  // One view of libc: our C headers ask for all of it, and Swift's own module of it must be built alike.
+  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
 ]
 
 func core(_ name: String, _ dependencies: [Target.Dependency]) -> Target {

@@ -39,7 +39,7 @@ import Testing
     let preparation = try python(python3, home: folder.path + "/home")
     #expect(attached(preparation, below: folder) == ["home/.pyenv/versions/3.12.1 read-only"])
     #expect(preparation.execution.candidates == [python3])
-    #expect(preparation.execution.arguments == [python3, "/usr"])
+    #expect(preparation.execution.arguments == [python3, "-u", "/usr/__main__.py"])
     let path = preparation.execution.environment.first { $0.hasPrefix("PATH=") }
     #expect(
       path == "PATH=\(folder.path)/home/.pyenv/versions/3.12.1/bin:/usr/local/bin:/usr/bin:/bin")
