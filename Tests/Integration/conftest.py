@@ -53,7 +53,7 @@ def not_for_ever():
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(bench):
-    """After every test: no descriptor, mount, file, thread or process of ours that was not there before."""
+    """After every test: no descriptor, thread or process of ours that was not there before."""
     ffi.Host.started.clear()
     before = support.Traces()
     yield

@@ -75,7 +75,6 @@ class Traces:
                 self.descriptors[int(name)] = os.readlink(f"/proc/self/fd/{name}")
             except FileNotFoundError:
                 pass  # the one that listed the folder
-        self.mounts = sorted(line.split(" - ")[0].split()[4] for line in open("/proc/self/mountinfo"))
         self.threads = set(os.listdir("/proc/self/task"))
 
     def leaks_since(self, before: "Traces") -> dict:
@@ -84,7 +83,6 @@ class Traces:
             name: value
             for name, value in {
                 "descriptors": new,
-                "mounts": [m for m in self.mounts if m not in before.mounts],
                 "threads": sorted(self.threads - before.threads),
             }.items()
             if value

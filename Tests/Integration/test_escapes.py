@@ -91,6 +91,20 @@ def test_a_writable_folder_can_be_written_and_keeps_its_owner(bench, folder):
     assert (folder / "new").stat().st_uid == os.getuid()
 
 
+def test_no_set_id_program_can_be_left_in_a_writable_folder(bench, folder):
+    """With the host's owner, by the id map of a root host: whoever reaches the folder would run it as root."""
+    words = [("write", folder)]
+    assert bench.inside("create", folder / "plain", "755", words=words) == "ok 755"
+    assert bench.inside("chmod", folder / "plain", "700", words=words) == "ok"
+    for mode in ("4755", "2755", "6755"):
+        said = bench.inside("create", folder / f"new-{mode}", mode, words=words)
+        assert is_refused(said) or said == "ok 755", said
+        assert is_refused(bench.inside("chmod", folder / "plain", mode, words=words))
+    assert not [f for f in folder.iterdir() if f.stat().st_mode & 0o6000]
+    if os.geteuid() == 0:
+        assert bench.outside("chmod", folder / "plain", "4755") == "ok"
+
+
 def test_a_symbolic_link_out_of_a_writable_folder_leads_nowhere(bench, folder):
     allowed = folder / "allowed"
     allowed.mkdir()
@@ -246,6 +260,15 @@ def test_init_s_memory_and_descriptors_are_out_of_reach(bench):
     assert is_refused(bench.inside("readlink", "/proc/1/root"))
 
 
+@pytest.mark.parametrize("attempt", ["affinity", "idle", "prlimit"])
+def test_init_s_scheduling_and_limits_are_its_own(bench, attempt):
+    assert bench.inside(attempt, 0) == "ok"  # of itself
+    assert is_refused(bench.inside(attempt, 1))
+    if os.uname().machine == "x86_64":
+        assert bench.inside("syscall", 141, 0, 0, 5) == "ok"  # setpriority of itself, and of init
+        assert is_refused(bench.inside("syscall", 141, 0, 1, 19))
+
+
 def test_proc_shows_the_worker_s_own_processes_alone(bench):
     outside = [p for p in bench.outside("list", "/proc").split() if p.isdigit()]
     assert str(os.getpid()) in outside
@@ -253,9 +276,9 @@ def test_proc_shows_the_worker_s_own_processes_alone(bench):
     assert inside == [1, 2]
 
 
+@pytest.mark.root
+@as_root
 def test_no_setuid_program_gives_power(bench, folder):
-    if os.geteuid() != 0:
-        pytest.skip("only root can make a setuid program for root")
     program = folder / "setuid"
     program.write_bytes(open(bench.path("probe"), "rb").read())
     program.chmod(0o4755)
@@ -342,6 +365,7 @@ def test_privileged_acts_are_refused(bench, what):
         assert said in allowed
 
 
+@pytest.mark.hardware
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86_64")
 @pytest.mark.parametrize("name", CALLS)
 def test_dangerous_system_calls_are_refused_before_the_kernel_looks_at_them(bench, name):
@@ -351,6 +375,7 @@ def test_dangerous_system_calls_are_refused_before_the_kernel_looks_at_them(benc
         assert bench.outside("syscall", *CALLS[name]) != "EPERM", "the twin is refused as well: it shows nothing"
 
 
+@pytest.mark.hardware
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="another architecture's entry exists there alone")
 def test_the_entry_of_another_architecture_is_closed(bench, host):
     if bench.outside("i386") != "ok":

@@ -3,7 +3,6 @@
 
 import ctypes
 import os
-import random
 import re
 import resource
 import shutil
@@ -220,30 +219,6 @@ def test_a_host_is_unusable_in_a_forked_child_and_unharmed_in_its_parent(host, w
     assert worker.ask("echo", "alive").text == "alive"
 
 
-def test_a_forked_child_that_lives_on_does_not_keep_the_workers_of_a_dead_parent(bench):
-    """The child holds copies of every descriptor of the host; only a pidfd of the host tells init that it died."""
-    program = f"""
-import os, sys; sys.path.insert(0, {str(support.HERE)!r})
-import ffi
-host = ffi.Host()
-policy = ffi.Policy("notebook", ("read", {str(bench.folder)!r}))
-host.spawn(policy, ffi.Launch("program", {bench.path("probe")!r}, "family", "4"))
-host.until(lambda e: e.kind == ffi.C.EVENT_STREAM)
-if os.fork() == 0:
-    sys.stdin.read()
-    os._exit(0)
-print("forked", flush=True)
-os.kill(os.getpid(), 9)
-"""
-    host = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert host.stdout.readline() == b"forked\n"
-    assert host.wait() == -9
-    support.eventually(lambda: not inside(bench), within=0.5)
-    assert support.processes_with(support.HERE.name), "the forked child is gone too: it showed nothing"
-    host.stdin.close()
-    host.stdout.close()
-
-
 def test_a_forked_child_with_copies_of_all_descriptors_delays_no_end(host, bench, worker):
     program = host.spawn(bench.policy(), bench.probe("stay"))
     child = os.fork()
@@ -284,95 +259,6 @@ def test_threads_that_run_children_of_their_own_meanwhile_get_them_right(host, b
         for thread in threads:
             thread.join()
     assert not wrong
-
-
-def inside(bench):
-    """Processes of the sandboxes: their command begins with the probe."""
-    found = []
-    for pid in support.processes_with(bench.path("probe")):
-        try:
-            command = open(f"/proc/{pid}/cmdline", "rb").read()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if command.startswith(bench.path("probe").encode()):
-            found.append(pid)
-    return found
-
-
-#: Forks a host for every line that it reads; the host says its pid, spawns, and says its worker's pid.
-VICTIMS = """
-import sys; sys.path.insert(0, {here!r})
-import os, ffi
-while sys.stdin.readline():
-    if os.fork() == 0:
-        host = ffi.Host()
-        policy = ffi.Policy("notebook", ("read", {folder!r}))
-        launch = ffi.Launch("program", {probe!r}, "family", "6")
-        os.write(1, b"host %d\\n" % os.getpid())
-        worker = host.spawn(policy, launch)
-        host.until(lambda e: e.kind == ffi.C.EVENT_STREAM)
-        os.write(1, b"init %d\\n" % worker.pid)
-        while True:
-            host.wait(60000)
-            host.next()
-"""
-
-
-@pytest.fixture
-def victims(bench):
-    program = VICTIMS.format(here=str(support.HERE), folder=str(bench.folder), probe=bench.path("probe"))
-    factory = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def heard(word):
-        while (line := factory.stdout.readline().split())[:1] != [word.encode()]:
-            assert line, "the victims' factory ended"
-        return int(line[1])
-
-    def another():
-        factory.stdin.write(b"another\n")
-        factory.stdin.flush()
-        return heard("host")
-
-    yield another, heard, factory.pid
-    factory.stdin.close()
-    factory.wait(timeout=20)
-    factory.stdout.close()
-
-
-def test_kill_9_of_the_host_two_hundred_times_leaves_no_process_after_100_ms(bench, victims):
-    """Its workers fork, detach and ignore every signal. Zombies that await the machine's PID 1 have ended and do not count."""
-    another, heard, _ = victims
-    times = []
-    for _ in range(200):
-        host, init = another(), heard("init")
-        support.eventually(lambda: len(inside(bench)) >= 7, within=5)
-        began = support.start_time(init)
-        assert began is not None
-        os.kill(host, signal.SIGKILL)
-        times.append(support.eventually(lambda: support.start_time(init) != began and not inside(bench), within=5))
-    print(f"gone after {sorted(times)[100] * 1000:.1f} ms (median), {max(times) * 1000:.1f} ms (longest)")
-    assert max(times) < 0.1, sorted(times)[-5:]
-
-
-def test_kill_9_of_the_host_during_a_launch_leaves_nothing(bench, victims):
-    """At a random moment within the launch. What clones of the host there are on the way, they end with it."""
-    random.seed(3)
-    another, _, factory = victims
-
-    def left():  # any command line with the folder in it: the host's clones have the host's
-        return [pid for pid in support.processes_with(str(bench.folder)) if pid != factory]
-
-    seen = 0
-    for round in range(400):
-        host = another()
-        end = time.perf_counter() + random.uniform(0, 6e-3)
-        while time.perf_counter() < end:
-            pass
-        if round % 5 == 0:  # not always: to look takes longer than the launch's steps
-            seen = max(seen, len(left()))
-        os.kill(host, signal.SIGKILL)
-        support.eventually(lambda: not left(), within=0.5)
-    assert seen >= 2, "the probe never saw more than the host itself"
 
 
 def test_descriptors_of_the_host_do_not_reach_the_worker(host, bench):
@@ -459,6 +345,36 @@ with ffi.Host() as host:
 """
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a mount namespace that shares every mount")
+def test_no_mount_of_a_launch_shows_in_the_host(bench, tmp_path):
+    """In a mount namespace of its own, where each mount is shared, so that one that gets out is seen."""
+    program = f"""
+import os, subprocess, sys; sys.path.insert(0, {str(support.HERE)!r})
+import ffi
+def mounts():
+    return sorted(line.split()[4] for line in open("/proc/self/mountinfo"))
+before = mounts()
+subprocess.run(["mount", "-t", "tmpfs", "none", {str(tmp_path)!r}], check=True)
+assert mounts() != before, "a child's mount is not seen"
+subprocess.run(["umount", {str(tmp_path)!r}], check=True)
+assert mounts() == before
+with ffi.Host() as host:
+    words = ("read", {str(bench.folder)!r}), ("write", {str(tmp_path)!r}), ("deny", "/etc/passwd")
+    for program in ("exit", "no-such-attempt", "crash"):
+        launch = ffi.Launch("program", {bench.path("probe")!r}, program, "0")
+        host.spawn(ffi.Policy("notebook", *words), launch).exited()
+    stays = host.spawn(ffi.Policy("strict", *words[:1]), ffi.Launch("program", {bench.path("probe")!r}, "stay"))
+    host.until(lambda e: e.kind == ffi.C.EVENT_STREAM)
+    assert mounts() == before, set(mounts()) - set(before)
+assert mounts() == before
+print("the same")
+"""
+    command = ["unshare", "--mount", "--propagation", "shared", sys.executable, "-c", program]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60)
+    assert done.stdout == b"the same\n"
 
 
 def test_the_host_makes_no_file_anywhere(bench, tmp_path):

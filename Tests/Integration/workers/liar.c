@@ -11,13 +11,11 @@ static void raw_frame(uint32_t size, uint8_t kind, uint8_t flags, uint64_t id, c
         write_all(payload, real);
 }
 
-static void hello(void) {
-        send_hello(MAGIC, 1, 1, 1, "liar");
-}
+static void hello(void) { send_hello(MAGIC, 1, 1, 1, "liar"); }
 
 /* A message's head with one part of the claimed size. */
 static size_t one_part(uint8_t *payload, const char *name, size_t name_length, uint64_t claimed) {
-        struct head head = {.parts = 1, .name_length = (uint16_t) name_length};
+        struct head head = {.parts = 1, .name_length = (uint16_t)name_length};
         struct part_head part = {.type_length = 10, .size = claimed};
         size_t used = sizeof head;
         memcpy(payload, &head, sizeof head);
@@ -50,8 +48,7 @@ static int broken_at_birth(const char *rule) {
                 exit(0);
         } else if (!strcmp(rule, "closes-session")) {
                 close(SESSION);
-                for (;;)
-                        pause();
+                for (;;) pause();
         } else if (!strcmp(rule, "wrong-magic")) {
                 send_hello(MAGIC + 1, 1, 1, 1, "liar");
         } else if (!strcmp(rule, "version-too-new")) {
@@ -67,13 +64,13 @@ static int broken_at_birth(const char *rule) {
         } else if (!strcmp(rule, "hello-name-too-long")) {
                 uint8_t payload[sizeof(struct greeting) + 300] = {0};
                 struct greeting greeting = {
-                        .magic = MAGIC, .lowest = 1, .highest = 1, .interrupts = 1, .largest = 1, .name_length = 300};
+                    .magic = MAGIC, .lowest = 1, .highest = 1, .interrupts = 1, .largest = 1, .name_length = 300};
                 memset(payload, 'n', sizeof payload);
                 memcpy(payload, &greeting, sizeof greeting);
                 send_frame(HELLO, 0, 0, payload, sizeof payload);
         } else if (!strcmp(rule, "hello-name-behind-end")) {
                 struct greeting greeting = {
-                        .magic = MAGIC, .lowest = 1, .highest = 1, .interrupts = 1, .largest = 1, .name_length = 200};
+                    .magic = MAGIC, .lowest = 1, .highest = 1, .interrupts = 1, .largest = 1, .name_length = 200};
                 send_frame(HELLO, 0, 0, &greeting, sizeof greeting);
         } else if (!strcmp(rule, "hello-twice")) {
                 hello();
@@ -94,8 +91,7 @@ static int broken_at_birth(const char *rule) {
 static void sync_with_host(uint64_t id) {
         send_message(CALL, id, "lauter.sync", call_id, NULL, 0);
         struct message *answer = read_message();
-        if (!answer || answer->kind != RESULT || answer->id != id)
-                _exit(96);
+        if (!answer || answer->kind != RESULT || answer->id != id) _exit(96);
         free_message(answer);
 }
 
@@ -113,19 +109,16 @@ static int burdensome(const char *rule) {
                 uncork();
                 for (int i = 0; i < MANY; i++) {
                         struct message *answer = read_message();
-                        if (!answer || answer->kind != RESULT || answer->part_count != 1)
-                                _exit(97);
+                        if (!answer || answer->kind != RESULT || answer->part_count != 1) _exit(97);
                         free_message(answer);
                 }
                 send_text(RESULT, call_id, "", "all answered");
         } else if (!strcmp(rule, "shuts-reading")) {
                 shutdown(SESSION, SHUT_RD);
                 send_text(OUTPUT, call_id, "progress", "deaf now");
-                for (;;)
-                        pause();
+                for (;;) pause();
         } else if (!strcmp(rule, "asks-and-never-listens")) {
-                for (uint64_t id = 1;; id++)
-                        send_message(CALL, id, "lauter.sync", call_id, NULL, 0);
+                for (uint64_t id = 1;; id++) send_message(CALL, id, "lauter.sync", call_id, NULL, 0);
         } else if (!strcmp(rule, "asks-a-long-question")) {
                 memset(large, 0xff, sizeof large);
                 struct part question[2] = {text_part("read"), text_part("")};
@@ -133,12 +126,10 @@ static int burdensome(const char *rule) {
                 question[1].size = sizeof large;
                 send_message(CALL, 1, "lauter.check", call_id, question, 2);
                 struct message *answer = read_message();
-                if (answer)
-                        send_text(RESULT, call_id, "", answer->kind == FAILURE ? "refused" : "answered");
+                if (answer) send_text(RESULT, call_id, "", answer->kind == FAILURE ? "refused" : "answered");
         } else if (!strcmp(rule, "writes-tiny-pieces")) {
                 for (uint64_t i = 0; i < 5000; i++) {
-                        if (write(1, "o", 1) != 1 || write(2, "e", 1) != 1)
-                                _exit(98);
+                        if (write(1, "o", 1) != 1 || write(2, "e", 1) != 1) _exit(98);
                         sync_with_host(i + 1);
                 }
                 send_text(RESULT, call_id, "", "written");
@@ -177,7 +168,7 @@ static int broken_when_called(const char *rule) {
                 used = one_part(payload, "", 0, 4);
                 memcpy(payload + used, "text", 4);
                 raw_frame(20, RESULT, MORE, call_id, payload, 20);
-                raw_frame((uint32_t) (used + 4 - 20), RESULT, 0, call_id, payload + 20, used + 4 - 20);
+                raw_frame((uint32_t)(used + 4 - 20), RESULT, 0, call_id, payload + 20, used + 4 - 20);
         } else if (!strcmp(rule, "257-parts")) {
                 struct head head = {.parts = 257};
                 memcpy(payload, &head, sizeof head);
@@ -200,27 +191,27 @@ static int broken_when_called(const char *rule) {
                 memset(payload, 't', sizeof payload);
                 memcpy(payload, &head, sizeof head);
                 memcpy(payload + sizeof head, &part, sizeof part);
-                raw_frame(sizeof head + sizeof part + 300, RESULT, 0, call_id, payload, sizeof head + sizeof part + 300);
+                raw_frame(sizeof head + sizeof part + 300, RESULT, 0, call_id, payload,
+                          sizeof head + sizeof part + 300);
         } else if (!strcmp(rule, "part-larger-than-said")) {
                 used = one_part(payload, "", 0, 4);
-                raw_frame((uint32_t) used + 100, RESULT, 0, call_id, payload, used + 100);
+                raw_frame((uint32_t)used + 100, RESULT, 0, call_id, payload, used + 100);
         } else if (!strcmp(rule, "part-smaller-than-said")) {
                 used = one_part(payload, "", 0, 1000);
-                raw_frame((uint32_t) used + 100, RESULT, 0, call_id, payload, used + 100);
+                raw_frame((uint32_t)used + 100, RESULT, 0, call_id, payload, used + 100);
         } else if (!strcmp(rule, "part-of-2-GiB")) {
-                used = one_part(payload, "", 0, (uint64_t) 2 << 30);
-                raw_frame((uint32_t) used, RESULT, MORE, call_id, payload, used);
+                used = one_part(payload, "", 0, (uint64_t)2 << 30);
+                raw_frame((uint32_t)used, RESULT, MORE, call_id, payload, used);
         } else if (!strcmp(rule, "sizes-overflow")) {
                 struct head head = {.parts = 2};
                 struct part_head parts[2] = {{0, UINT64_MAX - 7}, {0, 16}};
                 memcpy(payload, &head, sizeof head);
                 memcpy(payload + sizeof head, parts, sizeof parts);
                 used = sizeof head + sizeof parts;
-                raw_frame((uint32_t) used + 8, RESULT, 0, call_id, payload, used + 8);
+                raw_frame((uint32_t)used + 8, RESULT, 0, call_id, payload, used + 8);
         } else if (!strcmp(rule, "65-unfinished-messages")) {
                 used = one_part(payload, "progress", 8, 1 << 20);
-                for (uint64_t i = 0; i < 65; i++)
-                        raw_frame((uint32_t) used, CALL, MORE, 1 + i, payload, used);
+                for (uint64_t i = 0; i < 65; i++) raw_frame((uint32_t)used, CALL, MORE, 1 + i, payload, used);
         } else if (!strcmp(rule, "answer-to-no-call")) {
                 send_text(RESULT, call_id + 1000, "", "to whom it may concern");
         } else if (!strcmp(rule, "call-id-again")) {
@@ -228,13 +219,13 @@ static int broken_when_called(const char *rule) {
                 send_text(CALL, 5, "ask", "two");
         } else if (!strcmp(rule, "name-with-nul")) {
                 used = one_part(payload, "dis\0play", 8, 4);
-                raw_frame((uint32_t) used + 4, OUTPUT, 0, call_id, payload, used + 4);
+                raw_frame((uint32_t)used + 4, OUTPUT, 0, call_id, payload, used + 4);
         } else if (!strcmp(rule, "half-a-frame")) {
                 write_all("\x10\0\0", 3);
                 _exit(5);
         } else if (!strcmp(rule, "half-a-message")) {
                 used = one_part(payload, "", 0, 1 << 20);
-                raw_frame((uint32_t) used, RESULT, MORE, call_id, payload, used);
+                raw_frame((uint32_t)used, RESULT, MORE, call_id, payload, used);
                 _exit(6);
         } else if (!strcmp(rule, "unknown-kind-above-31")) { /* allowed: ignored */
                 raw_frame(100, 200, 0, 0, zeros, 100);
@@ -243,8 +234,7 @@ static int broken_when_called(const char *rule) {
                 for (int i = 0; i < 20; i++) {
                         struct frame frame = {.kind = 200};
                         int many[200];
-                        for (int j = 0; j < 200; j++)
-                                many[j] = j % 3;
+                        for (int j = 0; j < 200; j++) many[j] = j % 3;
                         union {
                                 struct cmsghdr header;
                                 char room[CMSG_SPACE(sizeof many)];
@@ -262,11 +252,9 @@ static int broken_when_called(const char *rule) {
                 }
                 send_text(RESULT, call_id, "", "sent");
         } else if (!strcmp(rule, "flood-of-outputs")) {
-                for (;;)
-                        send_text(OUTPUT, call_id, "progress", "and on, and on, and on, and on");
+                for (;;) send_text(OUTPUT, call_id, "progress", "and on, and on, and on, and on");
         } else if (!strcmp(rule, "never-reads")) {
-                for (;;)
-                        pause();
+                for (;;) pause();
         } else {
                 return 0;
         }
@@ -280,10 +268,8 @@ int main(int count, char **arguments) {
                 hello();
                 send_frame(READY, 0, 0, NULL, 0);
                 for (struct message *m; (m = read_message()); free_message(m)) {
-                        if (m->kind == STOP)
-                                exit(0);
-                        if (m->kind != CALL)
-                                continue;
+                        if (m->kind == STOP) exit(0);
+                        if (m->kind != CALL) continue;
                         call_id = m->id;
                         if (!burdensome(rule) && !broken_when_called(rule)) {
                                 fprintf(stderr, "liar: no such rule: %s\n", rule);
@@ -293,6 +279,5 @@ int main(int count, char **arguments) {
                 return 0;
         }
         /* A breach is answered by a kill, not by a polite end: whoever is still here after a while was not caught. */
-        for (;;)
-                pause();
+        for (;;) pause();
 }

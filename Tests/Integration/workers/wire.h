@@ -74,26 +74,21 @@ static int is_corked;
 static void write_all(const void *data, size_t size) {
         const uint8_t *at = data;
         if (is_corked) {
-                if (size > sizeof corked - corked_size)
-                        _exit(95);
+                if (size > sizeof corked - corked_size) _exit(95);
                 memcpy(corked + corked_size, data, size);
                 corked_size += size;
                 return;
         }
         while (size > 0) {
                 ssize_t n = send(SESSION, at, size, MSG_NOSIGNAL);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        _exit(90);
+                if (n < 0 && errno == EINTR) continue;
+                if (n <= 0) _exit(90);
                 at += n;
-                size -= (size_t) n;
+                size -= (size_t)n;
         }
 }
 
-static inline void cork(void) {
-        is_corked = 1;
-}
+static inline void cork(void) { is_corked = 1; }
 
 static inline void uncork(void) {
         is_corked = 0;
@@ -106,12 +101,10 @@ static int read_all(void *data, size_t size) {
         uint8_t *at = data;
         while (size > 0) {
                 ssize_t n = read(SESSION, at, size);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return 0;
+                if (n < 0 && errno == EINTR) continue;
+                if (n <= 0) return 0;
                 at += n;
-                size -= (size_t) n;
+                size -= (size_t)n;
         }
         return 1;
 }
@@ -120,8 +113,7 @@ static void send_frame(uint8_t kind, uint8_t flags, uint64_t id, const void *pay
         static uint8_t buffer[sizeof(struct frame) + FRAME_MAX];
         struct frame frame = {.size = size, .kind = kind, .flags = flags, .id = id};
         memcpy(buffer, &frame, sizeof frame);
-        if (size > 0)
-                memcpy(buffer + sizeof frame, payload, size);
+        if (size > 0) memcpy(buffer + sizeof frame, payload, size);
         write_all(buffer, sizeof frame + size);
 }
 
@@ -133,23 +125,23 @@ static void send_hello(uint32_t magic, uint16_t lowest, uint16_t highest, uint32
                                     .highest = highest,
                                     .interrupts = interrupts,
                                     .largest = 1u << 30,
-                                    .name_length = (uint16_t) length};
+                                    .name_length = (uint16_t)length};
         memcpy(payload, &greeting, sizeof greeting);
         memcpy(payload + sizeof greeting, name, length);
-        send_frame(HELLO, 0, 0, payload, (uint32_t) (sizeof greeting + length));
+        send_frame(HELLO, 0, 0, payload, (uint32_t)(sizeof greeting + length));
 }
 
 /* The head and then the bytes, in frames as full as they may be. */
 static void send_message(uint8_t kind, uint64_t id, const char *name, uint64_t parent, const struct part *parts,
                          size_t count) {
         static uint8_t payload[FRAME_MAX];
-        struct head head = {.parts = (uint16_t) count, .name_length = (uint16_t) strlen(name), .parent = parent};
+        struct head head = {.parts = (uint16_t)count, .name_length = (uint16_t)strlen(name), .parent = parent};
         size_t used = sizeof head;
         memcpy(payload, &head, sizeof head);
         memcpy(payload + used, name, head.name_length);
         used += head.name_length;
         for (size_t i = 0; i < count; i++) {
-                struct part_head part = {(uint16_t) strlen(parts[i].type), parts[i].size};
+                struct part_head part = {(uint16_t)strlen(parts[i].type), parts[i].size};
                 memcpy(payload + used, &part, sizeof part);
                 memcpy(payload + used + sizeof part, parts[i].type, part.type_length);
                 used += sizeof part + part.type_length;
@@ -162,18 +154,17 @@ static void send_message(uint8_t kind, uint64_t id, const char *name, uint64_t p
                                 used = 0;
                         }
                         uint64_t piece = parts[i].size - sent;
-                        if (piece > FRAME_MAX - used)
-                                piece = FRAME_MAX - used;
+                        if (piece > FRAME_MAX - used) piece = FRAME_MAX - used;
                         memcpy(payload + used, parts[i].data + sent, piece);
                         used += piece;
                         sent += piece;
                 }
         }
-        send_frame(kind, 0, id, payload, (uint32_t) used);
+        send_frame(kind, 0, id, payload, (uint32_t)used);
 }
 
 static struct part text_part(const char *text) {
-        struct part part = {.data = (uint8_t *) text, .size = strlen(text)};
+        struct part part = {.data = (uint8_t *)text, .size = strlen(text)};
         strcpy(part.type, "text/plain");
         return part;
 }
@@ -190,8 +181,7 @@ static void die(const char *why) {
 
 static void parse_message(struct message *m) {
         struct head head;
-        if (m->size < sizeof head)
-                die("a message without a head");
+        if (m->size < sizeof head) die("a message without a head");
         memcpy(&head, m->bytes, sizeof head);
         size_t used = sizeof head;
         if (head.parts > PARTS_MAX || head.name_length > NAME_MAX_BYTES || used + head.name_length > m->size)
@@ -203,8 +193,7 @@ static void parse_message(struct message *m) {
         m->part_count = head.parts;
         for (size_t i = 0; i < m->part_count; i++) {
                 struct part_head part;
-                if (used + sizeof part > m->size)
-                        die("a part's head out of bounds");
+                if (used + sizeof part > m->size) die("a part's head out of bounds");
                 memcpy(&part, m->bytes + used, sizeof part);
                 used += sizeof part;
                 if (part.type_length > NAME_MAX_BYTES || used + part.type_length > m->size)
@@ -215,13 +204,11 @@ static void parse_message(struct message *m) {
                 used += part.type_length;
         }
         for (size_t i = 0; i < m->part_count; i++) {
-                if (m->parts[i].size > m->size - used)
-                        die("parts that are larger than the message");
+                if (m->parts[i].size > m->size - used) die("parts that are larger than the message");
                 m->parts[i].data = m->bytes + used;
                 used += m->parts[i].size;
         }
-        if (used != m->size)
-                die("bytes behind the last part");
+        if (used != m->size) die("bytes behind the last part");
 }
 
 static void free_message(struct message *m) {
@@ -234,17 +221,15 @@ static struct message *read_message(void) {
         static struct message *unfinished;
         for (;;) {
                 struct frame frame;
-                if (!read_all(&frame, sizeof frame))
-                        return NULL;
-                if (frame.size > FRAME_MAX || (frame.flags & ~MORE))
-                        die("a bad frame");
+                if (!read_all(&frame, sizeof frame)) return NULL;
+                if (frame.size > FRAME_MAX || (frame.flags & ~MORE)) die("a bad frame");
                 struct message **at = &unfinished;
-                while (*at && !((*at)->id == frame.id && (*at)->kind == frame.kind))
-                        at = &(*at)->next;
+                while (*at && !((*at)->id == frame.id && (*at)->kind == frame.kind)) at = &(*at)->next;
                 struct message *m = *at;
                 if (!m) {
                         m = calloc(1, sizeof *m);
-                        *m = (struct message){.kind = frame.kind, .slot = frame.slot, .id = frame.id, .next = unfinished};
+                        *m = (struct message){
+                            .kind = frame.kind, .slot = frame.slot, .id = frame.id, .next = unfinished};
                         at = &unfinished;
                         unfinished = m;
                 }
@@ -252,15 +237,12 @@ static struct message *read_message(void) {
                         m->room = (m->size + frame.size) * 2;
                         m->bytes = realloc(m->bytes, m->room);
                 }
-                if (!read_all(m->bytes + m->size, frame.size))
-                        return NULL;
+                if (!read_all(m->bytes + m->size, frame.size)) return NULL;
                 m->size += frame.size;
-                if (frame.flags & MORE)
-                        continue;
+                if (frame.flags & MORE) continue;
                 *at = m->next;
                 m->next = NULL;
-                if (frame.kind == CALL || frame.kind == RESULT || frame.kind == FAILURE)
-                        parse_message(m);
+                if (frame.kind == CALL || frame.kind == RESULT || frame.kind == FAILURE) parse_message(m);
                 return m;
         }
 }
@@ -280,8 +262,7 @@ static volatile uint32_t claimed;
 static volatile sig_atomic_t asked_to_stop;
 
 static inline void look(void) {
-        if (running_id == 0 || running_slot == 0)
-                return;
+        if (running_id == 0 || running_slot == 0) return;
         volatile struct slot *slot = &page[running_slot];
         uint32_t requests = __atomic_load_n(&slot->requests, __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&slot->id, __ATOMIC_ACQUIRE) == running_id && requests > claimed) {
@@ -291,16 +272,15 @@ static inline void look(void) {
 }
 
 static inline void on_interrupt(int number) {
-        (void) number;
+        (void)number;
         look();
 }
 
 static inline void map_page(void) {
         page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, PAGE, 0);
-        if (page == MAP_FAILED)
-                die("no control page");
-        if (((volatile uint32_t *) page)[0] != MAGIC || ((volatile uint16_t *) page)[2] != 1 ||
-            ((volatile uint16_t *) page)[3] != 256)
+        if (page == MAP_FAILED) die("no control page");
+        if (((volatile uint32_t *)page)[0] != MAGIC || ((volatile uint16_t *)page)[2] != 1 ||
+            ((volatile uint16_t *)page)[3] != 256)
                 die("a control page without its header");
 }
 
@@ -312,6 +292,4 @@ static inline void mark(const struct message *m) {
         look();
 }
 
-static inline void unmark(void) {
-        running_id = 0;
-}
+static inline void unmark(void) { running_id = 0; }

@@ -12,16 +12,13 @@ static int deaf_to_stop;
 
 static const char *text_of(const struct message *m, size_t index) {
         static char texts[4][4096];
-        if (index >= m->part_count || index >= 4 || m->parts[index].size >= sizeof texts[0])
-                return "";
+        if (index >= m->part_count || index >= 4 || m->parts[index].size >= sizeof texts[0]) return "";
         memcpy(texts[index], m->parts[index].data, m->parts[index].size);
         texts[index][m->parts[index].size] = 0;
         return texts[index];
 }
 
-static void result_text(const struct message *m, const char *text) {
-        send_text(RESULT, m->id, "", text);
-}
+static void result_text(const struct message *m, const char *text) { send_text(RESULT, m->id, "", text); }
 
 static void result_number(const struct message *m, unsigned long long number) {
         char text[32];
@@ -29,9 +26,7 @@ static void result_number(const struct message *m, unsigned long long number) {
         result_text(m, text);
 }
 
-static void result_empty(const struct message *m) {
-        send_message(RESULT, m->id, "", 0, NULL, 0);
-}
+static void result_empty(const struct message *m) { send_message(RESULT, m->id, "", 0, NULL, 0); }
 
 static void nap(long ms) {
         struct timespec left = {ms / 1000, ms % 1000 * 1000000};
@@ -40,20 +35,16 @@ static void nap(long ms) {
 }
 
 /* Byte i of what `send` sends. */
-static uint8_t pattern(uint64_t i) {
-        return (uint8_t) (i * 31 + (i >> 8) * 7 + (i >> 16));
-}
+static uint8_t pattern(uint64_t i) { return (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16)); }
 
 static void write_stream(int fd, const void *data, size_t size) {
         const char *at = data;
         while (size > 0) {
                 ssize_t n = write(fd, at, size);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        _exit(92);
+                if (n < 0 && errno == EINTR) continue;
+                if (n < 0) _exit(92);
                 at += n;
-                size -= (size_t) n;
+                size -= (size_t)n;
         }
 }
 
@@ -73,15 +64,13 @@ static void ask_host(const struct message *m) {
         send_message(CALL, id, text_of(m, 0), m->id, m->parts + 1, m->part_count - 1);
         for (;;) {
                 struct message *answer = read_message();
-                if (!answer)
-                        exit(0);
+                if (!answer) exit(0);
                 if ((answer->kind == RESULT || answer->kind == FAILURE) && answer->id == id) {
                         send_message(answer->kind, m->id, answer->name, 0, answer->parts, answer->part_count);
                         free_message(answer);
                         return;
                 }
-                if (answer->kind == STOP)
-                        exit(0);
+                if (answer->kind == STOP) exit(0);
                 *queue_last = answer;
                 queue_last = &answer->next;
         }
@@ -89,13 +78,10 @@ static void ask_host(const struct message *m) {
 
 /* A child that holds the session, the streams and everything else open, and that nothing but SIGKILL ends. */
 static void leave_child(void) {
-        if (fork() != 0)
-                return;
+        if (fork() != 0) return;
         setsid();
-        for (int number = 1; number < NSIG; number++)
-                signal(number, SIG_IGN);
-        for (;;)
-                pause();
+        for (int number = 1; number < NSIG; number++) signal(number, SIG_IGN);
+        for (;;) pause();
 }
 
 static void serve(struct message *m) {
@@ -111,17 +97,16 @@ static void serve(struct message *m) {
                         for (uint64_t j = 0; j < m->parts[i].size; j++, size++)
                                 sum = (sum << 1 | sum >> 31) ^ m->parts[i].data[j];
                 char text[64];
-                snprintf(text, sizeof text, "%llu %u", (unsigned long long) size, sum);
+                snprintf(text, sizeof text, "%llu %u", (unsigned long long)size, sum);
                 result_text(m, text);
         } else if (!strcmp(verb, "send")) {
                 struct part part = {.type = "application/octet-stream", .size = strtoull(text_of(m, 0), NULL, 10)};
                 part.data = malloc(part.size);
-                for (uint64_t i = 0; i < part.size; i++)
-                        part.data[i] = pattern(i);
+                for (uint64_t i = 0; i < part.size; i++) part.data[i] = pattern(i);
                 send_message(RESULT, m->id, "", 0, &part, 1);
                 free(part.data);
         } else if (!strcmp(verb, "print")) { /* fd, text */
-                write_stream((int) number, m->parts[1].data, m->parts[1].size);
+                write_stream((int)number, m->parts[1].data, m->parts[1].size);
                 result_empty(m);
         } else if (!strcmp(verb, "flood")) { /* bytes, fd */
                 flood(m->part_count > 1 ? atoi(text_of(m, 1)) : 1, strtoull(text_of(m, 0), NULL, 10));
@@ -137,8 +122,7 @@ static void serve(struct message *m) {
                 held[held_count++] = m->id;
         } else if (!strcmp(verb, "release")) { /* the last one first */
                 unsigned long long count = held_count;
-                while (held_count > 0)
-                        send_text(RESULT, held[--held_count], "", "released");
+                while (held_count > 0) send_text(RESULT, held[--held_count], "", "released");
                 result_number(m, count);
         } else if (!strcmp(verb, "spin")) { /* until interrupted */
                 while (!asked_to_stop)
@@ -155,23 +139,20 @@ static void serve(struct message *m) {
         } else if (!strcmp(verb, "listen")) { /* for an interrupt by message, aimed at this call */
                 for (;;) {
                         struct message *heard = read_message();
-                        if (!heard || heard->kind == STOP)
-                                exit(0);
-                        if (heard->kind == INTERRUPT && heard->id == m->id)
-                                break;
+                        if (!heard || heard->kind == STOP) exit(0);
+                        if (heard->kind == INTERRUPT && heard->id == m->id) break;
                 }
                 unmark();
                 send_text(FAILURE, m->id, "Interrupted", "asked to stop by message");
         } else if (!strcmp(verb, "deaf")) {
                 signal(SIGINT, SIG_IGN);
                 signal(SIGTERM, SIG_IGN);
-                for (;;)
-                        pause();
+                for (;;) pause();
         } else if (!strcmp(verb, "exit")) {
-                exit((int) number);
+                exit((int)number);
         } else if (!strcmp(verb, "raise")) {
-                signal((int) number, SIG_DFL);
-                raise((int) number);
+                signal((int)number, SIG_DFL);
+                raise((int)number);
         } else if (!strcmp(verb, "last-words")) { /* an answer, and death at once */
                 result_text(m, "last words");
                 _exit(7);
@@ -186,7 +167,7 @@ static void serve(struct message *m) {
         } else if (!strcmp(verb, "ask")) {
                 ask_host(m);
         } else if (!strcmp(verb, "pids")) { /* of ours, as seen inside */
-                result_number(m, (unsigned long long) getpid());
+                result_number(m, (unsigned long long)getpid());
         } else if (!strcmp(verb, "empty")) {
                 result_empty(m);
         } else {
@@ -219,15 +200,12 @@ int main(int count, char **arguments) {
                 struct message *m = queue_first;
                 if (m) {
                         queue_first = m->next;
-                        if (!queue_first)
-                                queue_last = &queue_first;
+                        if (!queue_first) queue_last = &queue_first;
                 } else {
                         m = read_message();
                 }
-                if (!m || (m->kind == STOP && !deaf_to_stop))
-                        exit(0);
-                if (m->kind == CALL)
-                        serve(m);
+                if (!m || (m->kind == STOP && !deaf_to_stop)) exit(0);
+                if (m->kind == CALL) serve(m);
                 free_message(m);
         }
 }
