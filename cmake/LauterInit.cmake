@@ -39,7 +39,7 @@ file(GLOB init_headers CONFIGURE_DEPENDS
 # instead of 140.
 add_custom_command(
   OUTPUT ${LAUTER_INIT}
-  DEPENDS ${init_swift} ${init_headers}
+  DEPENDS ${init_swift} ${init_headers} ${CMAKE_SOURCE_DIR}/Sources/CInit/memory.c
   COMMAND ${CMAKE_Swift_COMPILER} -enable-experimental-feature Embedded -wmo -Osize -parse-as-library
     -swift-version 6 -enable-upcoming-feature InternalImportsByDefault
     -package-name lauter -module-name LauterInit
@@ -50,8 +50,8 @@ add_custom_command(
     -emit-ir ${init_swift} -o lauter-init.ll
   COMMAND ${LAUTER_TOOLCHAIN_CLANG} -Os -ffunction-sections -fdata-sections -Wno-override-module
     -c lauter-init.ll -o lauter-init.o
-  COMMAND ${LAUTER_MUSL_GCC} -Os -static -s -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,noexecstack
-    lauter-init.o -L${init_embedded} -lswiftUnicodeDataTables -lm -o ${LAUTER_INIT}
+  COMMAND ${LAUTER_MUSL_GCC} -Os -fno-builtin -static -s -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,noexecstack
+    ${CMAKE_SOURCE_DIR}/Sources/CInit/memory.c lauter-init.o -L${init_embedded} -lswiftUnicodeDataTables -lm -o ${LAUTER_INIT}
   WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
   COMMENT "Building lauter-init (Embedded Swift, static musl)"
   VERBATIM)

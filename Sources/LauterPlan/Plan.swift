@@ -29,6 +29,8 @@ extension Plan {
     guard try input.u32() == planMagic else { throw PlanError(offset: 0) }
     let count = try input.u32()
     var steps: [Step] = []
+    // Each step has a byte at least.
+    steps.reserveCapacity(min(Int(count), bytes.count))
     for _ in 0..<count { steps.append(try input.step()) }
     guard input.offset == bytes.count else { throw PlanError(offset: input.offset) }
     self.steps = steps

@@ -24,6 +24,9 @@ struct HostFile {
   var isDirectory: Bool { mode & HostFile.typeMask == 0o040000 }
   var isRegular: Bool { mode & HostFile.typeMask == 0o100000 }
 
+  /// A file that everybody may read, and execute if its owner may: to have it as the owner has it takes no map.
+  var isSharedFile: Bool { isRegular && mode & 0o004 != 0 && mode & 0o500 & ~(mode << 6) == 0 }
+
   /// Resolve `path` once and for all: init refuses what is not this device and inode.
   init(resolving path: String) throws(KernelError) {
     var buffer = [CChar](repeating: 0, count: Int(LX_PATH_MAX))

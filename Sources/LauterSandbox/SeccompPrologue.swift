@@ -61,7 +61,9 @@ struct SeccompPrologue {
     }
     var whole = SeccompPrologue()
     whole.emit(load, 4)
-    whole.emit(equal, csandbox_native_architecture(), no: UInt8(body.instructions.count))
+    whole.emit(equal, csandbox_native_architecture(), no: UInt8(body.instructions.count + 1))
+    // Once, not in each block: at load the kernel tries the program with every call there is.
+    whole.emit(load, 0)
     whole.instructions += body.instructions
     return whole.bytes
   }
@@ -115,14 +117,15 @@ struct SeccompPrologue {
     instructions.append((code, yes, no, k))
   }
 
-  /// Instructions for one call; what they do not refuse goes on behind them. Nothing where there is
-  /// no such call.
+  /// Instructions for one call, whose number is loaded; what they do not refuse goes on behind them. Nothing where there
+  /// is no such call.
   private mutating func block(_ name: String, _ build: (inout SeccompPrologue) -> Void) {
     let number = csandbox_call_number(name)
     guard number >= 0 else { return }
     var inner = SeccompPrologue()
     build(&inner)
-    emit(SeccompPrologue.load, 0)
+    // The number again, for the blocks behind this one.
+    inner.emit(SeccompPrologue.load, 0)
     emit(SeccompPrologue.equal, UInt32(number), no: UInt8(inner.instructions.count))
     instructions += inner.instructions
   }

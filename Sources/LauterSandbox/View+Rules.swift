@@ -21,7 +21,7 @@ extension View {
         }
       let file = try HostFile.named(rule.path, by: word)
       switch rule.access {
-      case .read: try add(file, [], mapped: identity.isForeign, word)
+      case .read: try add(file, [], mapped: identity.isForeign && !file.isSharedFile, word)
       case .write: try add(file, .write, mapped: identity.isForeign, word)
       case .deny: put(file.path, .hidden(isDirectory: file.isDirectory), named: true)
       }
