@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -106,7 +107,8 @@ long csandbox_map_tree(int tree, int user_namespace) {
         enum { AT_RECURSIVE_ = 0x8000, MOUNT_ATTR_IDMAP_ = 0x00100000 };
         struct {
                 uint64_t set, clear, propagation, user_namespace;
-        } attributes = {MOUNT_ATTR_IDMAP_, 0, 0, (uint64_t)user_namespace};
+        } attributes = {MOUNT_ATTR_IDMAP_, 0, MS_PRIVATE, (uint64_t)user_namespace};
+        /* Private: a copy is else a peer of the machine's mount, and what is mounted on either appears on the other. */
         long result =
             syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attributes, sizeof attributes);
         return result < 0 ? -(long)errno : 0;

@@ -57,15 +57,12 @@ package final class Host: @unchecked Sendable {
 
   package init() throws(HostError) {
     do throws(KernelError) {
-      epoll = OwnedFD(adopting: Int32(try check("epoll_create1", lx_epoll_create())))
-      wake = OwnedFD(adopting: Int32(try check("eventfd", lx_eventfd())))
-      timer = OwnedFD(adopting: Int32(try check("timerfd_create", lx_timerfd())))
-      ownPidfd = OwnedFD(
-        adopting: Int32(try check("pidfd_open", lx_pidfd_open(Int32(lx_getpid())))))
-      null = OwnedFD(
-        adopting: Int32(try check("open /dev/null", lx_open("/dev/null", O_RDWR | O_CLOEXEC, 0))))
-      initImage = OwnedFD(
-        adopting: Int32(try check("lauter-init", Int(claunch_init_open()))))
+      epoll = try aboveStandard("epoll_create1", lx_epoll_create())
+      wake = try aboveStandard("eventfd", lx_eventfd())
+      timer = try aboveStandard("timerfd_create", lx_timerfd())
+      ownPidfd = try aboveStandard("pidfd_open", lx_pidfd_open(Int32(lx_getpid())))
+      null = try aboveStandard("open /dev/null", lx_open("/dev/null", O_RDWR | O_CLOEXEC, 0))
+      initImage = try aboveStandard("lauter-init", Int(claunch_init_open()))
       try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, wake.raw, EPOLLIN.rawValue, 0))
       try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, timer.raw, EPOLLIN.rawValue, 1))
       guard let mark = lx_fork_mark() else { throw KernelError(call: "madvise", errno: ENOMEM) }
@@ -258,6 +255,13 @@ package final class Host: @unchecked Sendable {
     calls = [:]
     incoming = [:]
   }
+}
+
+/// A descriptor of ours, never 0, 1 or 2: in a host that has closed those, a worker that inherits them would get it.
+private func aboveStandard(_ call: StaticString, _ result: Int) throws(KernelError) -> OwnedFD {
+  let fd = OwnedFD(adopting: Int32(try check(call, result)))
+  if fd.raw > 2 { return fd }
+  return OwnedFD(adopting: Int32(try check("fcntl F_DUPFD_CLOEXEC", lx_dup_above(fd.raw, 3))))
 }
 
 /// What the host keeps at most.

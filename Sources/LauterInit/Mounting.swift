@@ -69,10 +69,12 @@ func moveMount(
     lx_move_mount(tree.raw, "", folder, path.cString, LX_MOVE_MOUNT_F_EMPTY_PATH))
 }
 
-/// Add attributes to the mount at `fd`, and to those below it if `recursive`. All or none get them.
+/// Add attributes to the mount at `fd`, and to those below it if `recursive`. All or none get them. No mount that is
+/// made on them, or on what they are copies of, appears on the other side.
 func setAttributes(_ fd: Int32, _ attributes: UInt32, recursive: Bool) throws(KernelError) {
   var attr = lx_mount_attr()
   attr.attr_set = UInt64(attributes)
+  attr.propagation = UInt64(MS_PRIVATE)
   let flags = UInt32(AT_EMPTY_PATH) | (recursive ? LX_AT_RECURSIVE : 0)
   try check("mount_setattr", lx_mount_setattr(fd, "", flags, &attr))
 }

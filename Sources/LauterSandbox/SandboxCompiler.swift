@@ -193,6 +193,9 @@ package final class SandboxCompiler {
       let hard = min(4096, most)
       steps.append(
         .limit(resource: UInt32(LX_RLIMIT_NOFILE), soft: min(1024, hard), hard: hard))
+      // Charged to whoever made the user namespace as well, so a worker could leave its host without timers.
+      steps.append(.limit(resource: UInt32(LX_RLIMIT_SIGPENDING), soft: 1024, hard: 1024))
+      steps.append(.limit(resource: UInt32(LX_RLIMIT_MSGQUEUE), soft: 65_536, hard: 65_536))
     }
     if let bytes = policy.memoryBytes {
       // Data, not address space: the JVM, node and Julia reserve far more of that than they use.

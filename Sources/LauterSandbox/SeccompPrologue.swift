@@ -33,6 +33,13 @@ struct SeccompPrologue {
       block.loadLower(1)
       block.refuse(ifEqual: 0x5412)  // TIOCSTI
       block.refuse(ifEqual: 0x541C)  // TIOCLINUX
+      block.refuse(ifEqual: 0x5423)  // TIOCSETD: rarely used line disciplines
+    }
+    // A lease on a file that the host opens makes that open(2) sleep until it is broken, again and again.
+    body.block("fcntl") { block in
+      block.loadLower(1)
+      block.refuse(ifEqual: 1024)  // F_SETLEASE
+      block.refuse(ifEqual: 1040)  // F_SETDELEG
     }
     // CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET: a user namespace gives
     // capabilities, and with them reach into parts of the kernel that ordinary users never see.

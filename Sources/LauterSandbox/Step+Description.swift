@@ -58,6 +58,8 @@ private func limitName(_ resource: UInt32) -> String {
   case 4: "core"
   case 6: "processes"
   case 7: "open files"
+  case 11: "queued signals"
+  case 12: "message queues"
   default: "resource \(resource)"
   }
 }

@@ -195,4 +195,11 @@ import Testing
     #expect(try filter.decide("setpriority", 2, 0) == .errno(EPERM))
     #expect(try filter.decide("setpriority", 0, 0) == .allow)
   }
+
+  @Test func `no lease keeps the machine's programs waiting`() throws {
+    let filter = try Filter()
+    #expect(try filter.decide("fcntl", 3, 1024) == .errno(EPERM))
+    #expect(try filter.decide("fcntl", 3, 1040) == .errno(EPERM))
+    #expect(try filter.decide("fcntl", 3, 1030) == .allow)
+  }
 }
