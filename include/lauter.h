@@ -390,7 +390,8 @@ enum {
  * @param verb What to do, as the worker's runtime understands it: "execute" of docs/profile.md, say.
  * @param parts,part_count Its arguments, copied.
  * @param timeout_ms When the time is up the call is interrupted, and its worker killed if that does not end it within
- *        the launch's interrupt-grace; -1: no limit. Its `done` event then has the status LAUTER_ERROR_TIMEOUT.
+ *        the launch's interrupt-grace; -1: no limit. Its `done` event then has the status LAUTER_ERROR_TIMEOUT. A call
+ *        that still waits for others then is done with as well, but its worker lives.
  * @param cookie The host's own value; every event of this call carries it.
  * @param[out] call The call's id.
  *

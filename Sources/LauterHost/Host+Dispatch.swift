@@ -67,8 +67,7 @@ extension Host {
       guard let deadline = call.deadline, deadline <= now else { continue }
       if call.timedOut {
         guard call === worker.calls.first else {
-          // It waits for another call, which has a time of its own: it is asked to stop once it begins.
-          call.deadline = now &+ call.graceNanoseconds
+          giveUp(call)
           continue
         }
         call.deadline = nil
@@ -80,6 +79,18 @@ extension Host {
       }
     }
     arm(worker)
+  }
+
+  /// A call's time and grace are up while others are before it: it is done with, and ends at once when it begins. The
+  /// worker, which is at work on another call, has done nothing wrong.
+  private func giveUp(_ call: Call) {
+    let event = Event(LAUTER_EVENT_DONE, of: call.worker)
+    event.status = Int32(LAUTER_ERROR_TIMEOUT)
+    event.error = HostError(
+      LAUTER_ERROR_TIMEOUT, subject: "\(call.id)", "the call's time was up before it began")
+    call.deadline = nil
+    hand(event, over: call)
+    call.abandoned = true
   }
 
   func handle(_ worker: Worker, _ watched: Watched, _ events: UInt32) {
@@ -221,14 +232,18 @@ extension Host {
 
   /// A call is over: its event goes to who awaits it, or into the queue.
   func complete(_ call: Call, _ event: Event) {
+    call.worker.remove(call)
+    if !call.abandoned {
+      hand(event, over: call)
+    } else if call.done == nil {
+      calls[call.id] = nil
+    }
+  }
+
+  /// The call stays in `calls` until its end is taken: by who awaits it, or out of the queue.
+  private func hand(_ event: Event, over call: Call) {
     event.call = call.id
     event.callCookie = call.cookie
-    call.worker.remove(call)
-    if call.abandoned {
-      calls[call.id] = nil
-      return
-    }
-    // Stays in `calls` until it is taken: by who awaits it, or out of the queue.
     call.done = event
     if call.isAwaited { wakeWaiters(of: call.worker) } else { push(event, of: call.worker) }
   }

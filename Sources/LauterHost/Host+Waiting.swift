@@ -65,8 +65,7 @@ extension Host {
 
   private func dropUntaken(_ worker: Worker) {
     queue.void {
-      guard $0.worker == worker.id, $0.kind == LAUTER_EVENT_OUTPUT || $0.kind == LAUTER_EVENT_CALL
-      else { return false }
+      guard $0.worker == worker.id, $0.message != nil else { return false }
       settle($0)
       return true
     }
@@ -75,7 +74,9 @@ extension Host {
   package func waitCall(_ id: UInt64, milliseconds: Int64) throws(HostError) -> Event {
     try checkFork()
     let (call, ended) = try locked { () throws(HostError) -> (Call, Event?) in
-      guard let call = calls[id], !call.abandoned, !call.isAwaited else { throw .staleCall(id) }
+      guard let call = calls[id], !call.abandoned || call.done != nil, !call.isAwaited else {
+        throw .staleCall(id)
+      }
       if let queued = call.done {
         // It ended before anybody waited for it: out of the middle of the queue.
         let event = Event(copying: queued)
