@@ -48,6 +48,7 @@ func tell(_ notice: Control.Notice) {
 
 /// What holds for init whatever the plan says.
 private func prepareProcess() throws(StepFailure) {
+  offerToOutOfMemoryKiller()
   try at(0) { () throws(KernelError) in
     // A worker has its init's uid: a dumpable init would lose its socket to pidfd_getfd(2), its memory to
     // /proc/1/mem. Without a handler, the kernel keeps the worker's signals from PID 1 as well.
@@ -63,6 +64,15 @@ private func prepareProcess() throws(StepFailure) {
       try check("prctl", lx_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
     }
   }
+}
+
+/// Where the machine runs out of memory, the kernel is to choose a worker before anybody else. A wish, not a wall: where
+/// /proc is not there or not ours, all goes on without it.
+private func offerToOutOfMemoryKiller() {
+  let fd = lx_open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0)
+  guard fd >= 0 else { return }
+  _ = lx_write(Int32(fd), "1000", 4)
+  _ = lx_close(Int32(fd))
 }
 
 private func readPlan() throws(StepFailure) -> Plan {

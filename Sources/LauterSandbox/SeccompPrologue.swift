@@ -40,6 +40,7 @@ struct SeccompPrologue {
       block.loadLower(1)
       block.refuse(ifEqual: 1024)  // F_SETLEASE
       block.refuse(ifEqual: 1040)  // F_SETDELEG
+      block.refuse(ifEqual: 1031)  // F_SETPIPE_SZ: pages that are charged to the host's user
     }
     // CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET: a user namespace gives
     // capabilities, and with them reach into parts of the kernel that ordinary users never see.

@@ -161,6 +161,25 @@ def test_the_time_of_a_call_runs_while_it_waits_behind_another(host, worker):
     assert statuses[blocker.id] == C.OK and statuses[waiting.id] == C.OK
 
 
+def test_a_call_behind_one_without_end_is_done_when_its_time_is_up(host, bench):
+    worker = host.spawn(bench.policy(), bench.worker(interrupt_grace="200ms")).wait_ready()
+    endless = worker.start("spin")
+    late = worker.start("echo", "late", timeout_ms=100)
+    done = late.wait(5000)
+    assert done.status == C.ERROR_TIMEOUT and done.error.code == C.ERROR_TIMEOUT
+    endless.interrupt()
+    assert endless.wait().status == C.ERROR_FAILED
+    # The worker was doing as it was told: it lives, and its late answer is nobody's.
+    assert worker.ask("echo", "alive").text == "alive"
+
+
+def test_the_end_is_told_though_nobody_takes_a_large_result(host, worker):
+    worker.start("send", str(20 << 20))
+    time.sleep(0.2)  # time for the result to arrive, untaken; with less the test is weaker, never wrong
+    worker.stop(1000, 1000)
+    assert worker.wait_exit().report.reason == C.REASON_STOPPED
+
+
 def test_a_pending_call_fails_with_the_death_of_its_worker_and_the_reason(host, worker):
     pending = [worker.start("hold") for _ in range(5)]
     dying = worker.start("raise", "11")

@@ -200,6 +200,7 @@ import Testing
     let filter = try Filter()
     #expect(try filter.decide("fcntl", 3, 1024) == .errno(EPERM))
     #expect(try filter.decide("fcntl", 3, 1040) == .errno(EPERM))
+    #expect(try filter.decide("fcntl", 3, 1031) == .errno(EPERM))
     #expect(try filter.decide("fcntl", 3, 1030) == .allow)
   }
 }
