@@ -281,23 +281,17 @@ struct Sandbox: ~Copyable {
   /// What container runtimes hide of a full /proc: the machine's secrets and its knobs. Entries that this kernel does
   /// not have are passed over.
   private mutating func maskProc(_ proc: borrowing OwnedFD) throws(KernelError) {
-    var file: OwnedFD? = nil
     for name: StaticString in [
       "acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi",
       "sysrq-trigger", "timer_list", "timer_stats",
     ] {
-      let mask = if let kept = file.take() { kept } else { try emptyFile() }
-      let flags = LX_MOVE_MOUNT_F_EMPTY_PATH
-      let moved = lx_move_mount(mask.raw, "", proc.raw, name.cString, flags)
-      switch Int32(-moved) {
-      case 0: break
-      case ENOENT: file = consume mask
-      case EINVAL, ENOTDIR:
-        // A folder cannot be covered by a file.
-        file = consume mask
-        try moveMount(try emptyFolder(), to: proc.raw, name)
-      default: try check("move_mount", moved)
-      }
+      // Asked first: to throw away a mask that has nothing to cover would cost the kernel a grace period.
+      var status = lx_status()
+      let found = lx_fstatat(proc.raw, name.cString, &status)
+      if found == -Int(ENOENT) { continue }
+      try check("fstatat", found)
+      let isDirectory = status.mode & UInt32(S_IFMT) == UInt32(S_IFDIR)
+      try moveMount(isDirectory ? try emptyFolder() : try emptyFile(), to: proc.raw, name)
     }
     for name: StaticString in ["bus", "fs", "irq", "sys"] {
       let flags = LX_OPEN_TREE_CLONE | UInt32(O_CLOEXEC)

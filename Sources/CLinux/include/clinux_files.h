@@ -43,6 +43,11 @@ static inline long lx_lstat(const char *path, lx_status *out) {
         struct stat st;
         return lstat(path, &st) < 0 ? -(long)errno : lx_status_from(&st, out);
 }
+/* Of `name` in an open folder, not followed. */
+static inline long lx_fstatat(int at, const char *name, lx_status *out) {
+        struct stat st;
+        return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -(long)errno : lx_status_from(&st, out);
+}
 static inline long lx_fstat(int fd, lx_status *out) {
         struct stat st;
         return fstat(fd, &st) < 0 ? -(long)errno : lx_status_from(&st, out);
