@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import Host, Programs, available_memory, bubblewrap, in_turns, machine, summary
+from measure import Host, Programs, available_memory, in_turns, lean_bubblewrap, machine, same_bubblewrap, summary
 
 BIG = 4 << 30
 BULK = 50_000_000
@@ -60,9 +60,11 @@ def launches(report: Report, programs: Programs, runs: int):
     enough = available_memory() > BIG + (2 << 30)
     small = Host(programs.host)
     hosts = [small]
-    command = bubblewrap(programs.first_byte)
+    same = same_bubblewrap(small.text("view", "notebook", "private", programs.first_byte), programs.first_byte)
+    lean = lean_bubblewrap(programs.first_byte)
     things = {
-        "bwrap": lambda: small.ask("bwrap", *command),
+        "same": lambda: small.ask("bwrap", *same),
+        "lean": lambda: small.ask("bwrap", *lean),
         "notebook": lambda: small.ask("launch", "notebook", "private", programs.first_byte),
         "no network": lambda: small.ask("launch", "notebook", "none", programs.first_byte),
         "strict": lambda: small.ask("launch", "strict", "none", programs.first_byte),
@@ -78,16 +80,17 @@ def launches(report: Report, programs: Programs, runs: int):
     first = {name: [time[0] for time in measured] for name, measured in times.items()}
     ended = {name: [time[1] for time in measured] for name, measured in times.items()}
 
-    whole = report.times("bubblewrap, whole run of a static program", ended["bwrap"])
-    report.times("bubblewrap, until its first byte", first["bwrap"])
+    whole = report.times("bubblewrap's whole run, same namespaces and files", ended["same"])
+    little = report.times("bubblewrap's whole run, same namespaces, /usr alone", ended["lean"])
     notebook = report.times("launch until the first byte, `notebook`", first["notebook"])
     none = report.times("the same, `net none`", first["no network"])
     strict = report.times("the same, `strict`", first["strict"])
     report.times("launch until the exit is known, `notebook`", ended["notebook"])
     report.times("the same, `strict`", ended["strict"])
-    report.add("first byte in `notebook` / bubblewrap's whole run", notebook / whole, "", bar=0.4)
-    report.add("the same, `net none`", none / whole, "", bar=0.4)
-    report.add("the same, `strict`", strict / whole, "", bar=0.4)
+    report.add("`notebook` / bubblewrap, same files", notebook / whole, "", bar=0.4)
+    report.add("`notebook`, `net none` / bubblewrap, same files", none / whole, "", bar=0.4)
+    report.add("`notebook` / bubblewrap, /usr alone", notebook / little, "", note="which shows less")
+    report.add("`strict` / bubblewrap, /usr alone", strict / little, "", note="which shows less")
     if enough:
         large = report.times("launch until the first byte, host with 4 GB resident", first["big"])
         report.add("host with 4 GB / small host", large / notebook, "", bar=1.3)
@@ -100,18 +103,21 @@ def calls(report: Report, programs: Programs, runs: int, each: int):
     for pinned in (True, False):
         host = Host(programs.host)
         host.ask("pin", 0 if pinned else -1)
-        host.ask("calls", programs.echo, each, lines=2)
-        rounds = [host.ask("calls", programs.echo, each, lines=2) for _ in range(runs)]
+        host.ask("calls", programs.echo, each, lines=3)
+        rounds = [host.ask("calls", programs.echo, each, lines=3) for _ in range(runs)]
         host.close()
         where = "both on one core" if pinned else "unpinned"
-        raw = [time for times, _ in rounds for time in times]
-        call = [time for _, times in rounds for time in times]
-        bare = report.times(f"64 B, raw socket pair, {where}", raw)
+        near, far, call = ([time for run in rounds for time in run[index]] for index in range(3))
+        bare = report.times(f"64 B, raw socket pair, {where}", near)
+        apart = report.times(f"64 B, raw socket pair, peer in a session of its own, {where}", far)
         ours = report.times(f"64 B, call to a C worker, {where}", call)
         if pinned:
-            report.add("call / raw round trip, one core", ours / bare, "", bar=1.25)
+            report.add("call / raw, peer in a session of its own, one core", ours / apart, "", bar=1.25,
+                       note="a worker always has one")
+            report.add("call / raw, peer in the host's session, one core", ours / bare, "")
         else:
-            report.add("call / raw round trip, unpinned", ours / bare, "", note="an idle core must be woken: noisy")
+            report.add("call / raw, peer in a session of its own, unpinned", ours / apart, "",
+                       note="an idle core must be woken: two modes")
 
 
 def library(report: Report, programs: Programs, runs: int):

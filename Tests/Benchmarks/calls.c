@@ -37,8 +37,7 @@ static void be_the_peer(int fd) {
         for (;;) {
                 struct order order;
                 ssize_t n = read(fd, &order, sizeof order);
-                if (n != sizeof order)
-                        _exit(n == 0 ? 0 : 1);
+                if (n != sizeof order) _exit(n == 0 ? 0 : 1);
                 if (order.kind == ECHO) {
                         write_all(fd, &order, sizeof order);
                         continue;
@@ -50,15 +49,16 @@ static void be_the_peer(int fd) {
                         else
                                 read_all(fd, chunk, piece);
                 }
-                if (order.kind == SWALLOW)
-                        write_all(fd, "k", 1);
+                if (order.kind == SWALLOW) write_all(fd, "k", 1);
         }
 }
 
-static int raw_peer(void) {
-        static int peer = -1;
-        if (peer >= 0)
-                return peer;
+/* The kernel schedules sessions as groups where autogroups are on, which costs each switch between two of them. A worker
+ * always has a session of its own; so may the peer. */
+static int raw_peer(int has_own_session) {
+        static int peers[2] = {-1, -1};
+        int *peer = &peers[has_own_session];
+        if (*peer >= 0) return *peer;
         int ends[2], size = BUFFER;
         must_system(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "socketpair");
         for (int i = 0; i < 2; i++)
@@ -66,11 +66,12 @@ static int raw_peer(void) {
         pid_t pid = fork();
         must_system(pid, "fork");
         if (pid == 0) {
+                if (has_own_session) must_system(setsid(), "setsid");
                 close(ends[0]);
                 be_the_peer(ends[1]);
         }
         close(ends[1]);
-        return peer = ends[0];
+        return *peer = ends[0];
 }
 
 static void order_peer(int fd, char kind, uint64_t size) {
@@ -93,41 +94,40 @@ static void call(lauter_host *host, lauter_worker worker, const char *verb, cons
         lauter_event_clear(&event);
 }
 
-static void print_times(const double *times, int count) {
-        for (int i = 0; i < count; i++)
-                printf(i ? " %.2f" : "%.2f", times[i]);
+enum { WARM_UP = 20 }; /* the first few find cold caches */
+
+static void print_time(int i, double us) {
+        if (i >= 0) printf(i > 0 ? " %.2f" : "%.2f", us);
+}
+
+static void raw_calls(int peer, int count) {
+        char data[SMALL] = {ECHO};
+        for (int i = -WARM_UP; i < count; i++) {
+                double begun = now_us();
+                write_all(peer, data, sizeof data);
+                read_all(peer, data, sizeof data);
+                print_time(i, now_us() - begun);
+        }
         printf("\n");
 }
 
 void measure_calls(lauter_host *host, const char *program, int count) {
         lauter_worker worker = echo_worker(host, program);
-        int peer = raw_peer();
+        int near = raw_peer(0), far = raw_peer(1);
         char data[SMALL] = {ECHO};
-        double *raw = calloc((size_t)count, sizeof *raw), *calls = calloc((size_t)count, sizeof *calls);
-        must_system(raw && calls ? 0 : -1, "calloc");
-        /* The first few find cold caches. */
-        for (int i = -20; i < count; i++) {
-                double begun = now_us();
-                write_all(peer, data, sizeof data);
-                read_all(peer, data, sizeof data);
-                if (i >= 0)
-                        raw[i] = now_us() - begun;
-        }
-        for (int i = -20; i < count; i++) {
+        raw_calls(near, count);
+        raw_calls(far, count);
+        for (int i = -WARM_UP; i < count; i++) {
                 double begun = now_us();
                 call(host, worker, "echo", data, sizeof data, sizeof data);
-                if (i >= 0)
-                        calls[i] = now_us() - begun;
+                print_time(i, now_us() - begun);
         }
-        print_times(raw, count);
-        print_times(calls, count);
-        free(raw);
-        free(calls);
+        printf("\n");
 }
 
 void measure_bulk(lauter_host *host, const char *program, size_t size) {
         lauter_worker worker = echo_worker(host, program);
-        int peer = raw_peer();
+        int peer = raw_peer(0);
         static char *data;
         static size_t room;
         char byte;

@@ -33,8 +33,7 @@ static const char type[] = "application/octet-stream";
 static void write_all(const void *data, size_t size) {
         for (const char *at = data; size > 0;) {
                 ssize_t n = send(SESSION, at, size, MSG_NOSIGNAL);
-                if (n <= 0)
-                        _exit(1);
+                if (n <= 0) _exit(1);
                 at += n;
                 size -= (size_t)n;
         }
@@ -52,8 +51,7 @@ static const uint8_t *take(size_t size) {
         }
         while (have - used < size) {
                 ssize_t n = recv(SESSION, buffer + have, sizeof buffer - have, 0);
-                if (n <= 0)
-                        _exit(n == 0 ? 0 : 1);
+                if (n <= 0) _exit(n == 0 ? 0 : 1);
                 have += (size_t)n;
         }
         used += size;
@@ -74,19 +72,15 @@ static void answer(uint64_t id, const uint8_t *data, uint64_t size, int has_part
         }
         for (;;) {
                 size_t piece = size < sizeof out - at ? size : sizeof out - at;
-                if (piece > 0)
-                        memcpy(out + at, data, piece);
+                if (piece > 0) memcpy(out + at, data, piece);
                 data += piece;
                 size -= piece;
                 at += piece;
-                struct frame frame = {.size = (uint32_t)(at - sizeof frame),
-                                      .kind = RESULT,
-                                      .flags = size > 0 ? MORE : 0,
-                                      .id = id};
+                struct frame frame = {
+                    .size = (uint32_t)(at - sizeof frame), .kind = RESULT, .flags = size > 0 ? MORE : 0, .id = id};
                 memcpy(out, &frame, sizeof frame);
                 write_all(out, at);
-                if (size == 0)
-                        return;
+                if (size == 0) return;
                 at = sizeof frame;
         }
 }
@@ -101,43 +95,35 @@ int main(void) {
                 uint16_t name_length;
                 char name[4];
                 struct frame ready;
-        } __attribute__((packed)) greeting = {
-                {.size = 30, .kind = HELLO}, 0x5254554C, 1, 1, 0, 0, 1u << 30, 4, {'e', 'c', 'h', 'o'}, {.kind = READY}};
+        } __attribute__((packed)) greeting = {{.size = 30, .kind = HELLO}, 0x5254554C,     1, 1, 0, 0, 1u << 30, 4,
+                                              {'e', 'c', 'h', 'o'},        {.kind = READY}};
         write_all(&greeting, sizeof greeting);
         uint8_t *body = NULL;
         size_t filled = 0, room = 0;
         for (;;) {
                 struct frame frame;
                 memcpy(&frame, take(sizeof frame), sizeof frame);
-                if (frame.size > PAYLOAD_MAX)
-                        return 1;
+                if (frame.size > PAYLOAD_MAX) return 1;
                 const uint8_t *payload = take(frame.size);
-                if (frame.kind == STOP)
-                        return 0;
-                if (frame.kind != CALL)
-                        continue;
+                if (frame.kind == STOP) return 0;
+                if (frame.kind != CALL) continue;
                 if (filled + frame.size > room) {
                         room = 2 * (filled + frame.size);
                         body = realloc(body, room);
-                        if (!body)
-                                return 1;
+                        if (!body) return 1;
                 }
                 memcpy(body + filled, payload, frame.size);
                 filled += frame.size;
-                if (frame.flags & MORE)
-                        continue;
+                if (frame.flags & MORE) continue;
                 struct head head;
                 struct part_head part;
-                if (filled < sizeof head)
-                        return 1;
+                if (filled < sizeof head) return 1;
                 memcpy(&head, body, sizeof head);
                 size_t at = sizeof head + head.name_length;
-                if (head.parts != 1 || head.name_length != 4 || filled < at + sizeof part)
-                        return 1;
+                if (head.parts != 1 || head.name_length != 4 || filled < at + sizeof part) return 1;
                 memcpy(&part, body + at, sizeof part);
                 at += sizeof part + part.type_length;
-                if (filled < at || filled - at != part.size)
-                        return 1;
+                if (filled < at || filled - at != part.size) return 1;
                 const char *verb = (const char *)body + sizeof head;
                 if (memcmp(verb, "echo", 4) == 0) {
                         answer(frame.id, body + at, part.size, 1);
@@ -150,8 +136,7 @@ int main(void) {
                         memcpy(&wanted, body + at, sizeof wanted);
                         if (wanted > ready) { /* once: the pages are the machine's to find, not the call's */
                                 gift = realloc(gift, wanted);
-                                if (!gift)
-                                        return 1;
+                                if (!gift) return 1;
                                 memset(gift, 7, wanted);
                                 ready = wanted;
                         }

@@ -2,6 +2,4 @@
 /* The smallest program that shows that it runs. Linked statically: what a loader takes is not the sandbox's. */
 #include <unistd.h>
 
-int main(void) {
-        return write(1, "x", 1) == 1 ? 0 : 1;
-}
+int main(void) { return write(1, "x", 1) == 1 ? 0 : 1; }

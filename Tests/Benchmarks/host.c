@@ -5,8 +5,9 @@
  *     resident BYTES                     make so much memory resident in this host, for as long as it lives
  *     pin CPU                            from now on run here, children too; -1: anywhere
  *     launch PRESET NET PROGRAM          first_us exited_us
+ *     view PRESET NET PROGRAM            the launch's plan, as lauter_policy_explain() tells it, and an empty line
  *     bwrap PATH ARGUMENT…               first_us exited_us
- *     calls PROGRAM COUNT                a line of COUNT raw round trips, a line of COUNT calls
+ *     calls PROGRAM COUNT                COUNT raw round trips, COUNT with a peer in another session, COUNT calls: a line each
  *     bulk PROGRAM BYTES                 raw_in_us raw_out_us call_in_us call_out_us
  *     kill PROGRAM                       exited_us
  *     python-start PYTHON                ready_us
@@ -29,15 +30,13 @@
 lauter_error *error;
 
 void must(int32_t code) {
-        if (code >= 0)
-                return;
+        if (code >= 0) return;
         fprintf(stderr, "%s: %s\n", lauter_code_name(code), lauter_error_message(error));
         exit(1);
 }
 
 void must_system(long result, const char *what) {
-        if (result >= 0)
-                return;
+        if (result >= 0) return;
         fprintf(stderr, "%s: %s\n", what, strerror(errno));
         exit(1);
 }
@@ -51,8 +50,7 @@ double now_us(void) {
 void next_event(lauter_host *host, lauter_event *event) {
         struct pollfd ready = {.fd = lauter_host_fd(host), .events = POLLIN};
         int32_t some;
-        while ((some = lauter_host_next(host, event, &error)) == 0)
-                must_system(poll(&ready, 1, -1), "poll");
+        while ((some = lauter_host_next(host, event, &error)) == 0) must_system(poll(&ready, 1, -1), "poll");
         must(some);
 }
 
@@ -74,19 +72,35 @@ void write_all(int fd, const void *data, size_t size) {
         }
 }
 
+static void describe(const char *preset, const char *kind, const char *program, const char *const words[],
+                     lauter_policy **policy, lauter_launch **launch) {
+        int is_python = strcmp(kind, "python") == 0;
+        must(lauter_policy_new(preset, policy, &error));
+        for (size_t i = 0; words && words[i]; i += 2) must(lauter_policy_set(*policy, words[i], words[i + 1], &error));
+        must(lauter_launch_new(kind, launch, &error));
+        must(lauter_launch_set(*launch, is_python ? "interpreter" : "argument", program, &error));
+        if (!is_python) must(lauter_policy_set(*policy, "read", program, &error));
+}
+
+static void print_view(const char *preset, const char *net, const char *program) {
+        const char *words[] = {"net", net, NULL};
+        lauter_policy *policy;
+        lauter_launch *launch;
+        char *text;
+        describe(preset, "program", program, words, &policy, &launch);
+        must(lauter_policy_explain(policy, launch, &text, &error));
+        printf("%s\n", text);
+        lauter_string_free(text);
+        lauter_launch_free(launch);
+        lauter_policy_free(policy);
+}
+
 lauter_worker spawn(lauter_host *host, const char *preset, const char *kind, const char *program,
                     const char *const words[]) {
         lauter_policy *policy;
         lauter_launch *launch;
         lauter_worker worker;
-        int is_python = strcmp(kind, "python") == 0;
-        must(lauter_policy_new(preset, &policy, &error));
-        for (size_t i = 0; words && words[i]; i += 2)
-                must(lauter_policy_set(policy, words[i], words[i + 1], &error));
-        must(lauter_launch_new(kind, &launch, &error));
-        must(lauter_launch_set(launch, is_python ? "interpreter" : "argument", program, &error));
-        if (!is_python)
-                must(lauter_policy_set(policy, "read", program, &error));
+        describe(preset, kind, program, words, &policy, &launch);
         must(lauter_spawn(host, policy, launch, 0, &worker, &error));
         lauter_launch_free(launch);
         lauter_policy_free(policy);
@@ -98,8 +112,7 @@ static void make_resident(size_t size) {
         const size_t page = 4096;
         char *memory = malloc(size);
         must_system(memory ? 0 : -1, "malloc");
-        for (size_t at = 0; at < size; at += page)
-                memory[at] = 1;
+        for (size_t at = 0; at < size; at += page) memory[at] = 1;
         printf("%zu\n", size);
 }
 
@@ -107,22 +120,20 @@ static void pin(int cpu) {
         cpu_set_t set;
         CPU_ZERO(&set);
         for (int i = 0; i < CPU_SETSIZE; i++)
-                if (cpu < 0 || i == cpu)
-                        CPU_SET(i, &set);
+                if (cpu < 0 || i == cpu) CPU_SET(i, &set);
         must_system(sched_setaffinity(0, sizeof set, &set), "sched_setaffinity");
         printf("%d\n", cpu);
 }
 
 int main(void) {
-        static char line[4096];
+        static char line[32768];
         lauter_host *host;
         must(lauter_host_new(&host, &error));
         while (fgets(line, sizeof line, stdin)) {
-                enum { WORDS = 64 };
+                enum { WORDS = 512 };
                 char *word[WORDS + 1] = {NULL};
                 int count = 0;
-                for (char *at = strtok(line, " \n"); at && count < WORDS; at = strtok(NULL, " \n"))
-                        word[count++] = at;
+                for (char *at = strtok(line, " \n"); at && count < WORDS; at = strtok(NULL, " \n")) word[count++] = at;
                 const char *verb = count > 0 ? word[0] : "";
                 if (strcmp(verb, "resident") == 0 && count == 2)
                         make_resident(strtoull(word[1], NULL, 10));
@@ -130,6 +141,8 @@ int main(void) {
                         pin(atoi(word[1]));
                 else if (strcmp(verb, "launch") == 0 && count == 4)
                         measure_launch(host, word[1], word[2], word[3]);
+                else if (strcmp(verb, "view") == 0 && count == 4)
+                        print_view(word[1], word[2], word[3]);
                 else if (strcmp(verb, "bwrap") == 0 && count > 2)
                         measure_bubblewrap(word + 1);
                 else if (strcmp(verb, "calls") == 0 && count == 3)

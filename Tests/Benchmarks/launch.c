@@ -19,10 +19,8 @@ static double until_exit(lauter_host *host, lauter_worker worker) {
         double first = 0;
         for (int alive = 1; alive;) {
                 next_event(host, &event);
-                if (event.worker != worker)
-                        continue;
-                if (event.kind == LAUTER_EVENT_STREAM && first == 0)
-                        first = now_us();
+                if (event.worker != worker) continue;
+                if (event.kind == LAUTER_EVENT_STREAM && first == 0) first = now_us();
                 if (event.kind == LAUTER_EVENT_EXITED) {
                         uint32_t reason = event.report->reason;
                         if (reason != LAUTER_REASON_EXITED && reason != LAUTER_REASON_KILLED) {

@@ -19,10 +19,8 @@ static long resident_bytes(void) {
         long kib = -1;
         FILE *file = fopen("/proc/self/smaps_rollup", "r");
         while (file && kib < 0 && fgets(line, sizeof line, file))
-                if (strncmp(line, "Rss:", 4) == 0)
-                        kib = strtol(line + 4, NULL, 10);
-        if (file)
-                fclose(file);
+                if (strncmp(line, "Rss:", 4) == 0) kib = strtol(line + 4, NULL, 10);
+        if (file) fclose(file);
         if (kib < 0) {
                 perror("/proc/self/smaps_rollup");
                 exit(1);
@@ -31,8 +29,7 @@ static long resident_bytes(void) {
 }
 
 int main(int count, char **arguments) {
-        if (count != 2)
-                return 2;
+        if (count != 2) return 2;
         (void)resident_bytes(); /* once, so that its own memory is there */
         (void)dlsym(NULL, "no such symbol");
         long before = resident_bytes();

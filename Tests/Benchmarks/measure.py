@@ -3,9 +3,11 @@
 
 import os
 import random
+import re
 import shutil
 import statistics
 import subprocess
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -50,6 +52,14 @@ class Host:
         numbers = [[float(number) for number in answer.split()] for answer in answers]
         return numbers[0] if lines == 1 else numbers
 
+    def text(self, *words) -> list:
+        """An answer in lines, up to an empty one."""
+        self._process.stdin.write(" ".join(words) + "\n")
+        lines = []
+        while (line := self._process.stdout.readline().rstrip("\n")):
+            lines.append(line)
+        return lines
+
     def close(self):
         self._process.stdin.close()
         if self._process.wait() != 0:
@@ -71,7 +81,7 @@ def summary(values) -> dict:
     }
 
 
-def in_turns(runs: int, things: dict) -> dict:
+def in_turns(runs: int, things: dict, pause: float = 0.01) -> dict:
     """Do each of `things` once a round, in an order that changes; a first round warms up and does not count."""
     order = random.Random(1)
     results = {name: [] for name in things}
@@ -79,6 +89,8 @@ def in_turns(runs: int, things: dict) -> dict:
     for run in range(runs + 1):
         order.shuffle(names)
         for name in names:
+            # The kernel takes namespaces down behind the back of whoever ended: not in the next one's time.
+            time.sleep(pause)
             value = things[name]()
             if run > 0:
                 results[name].append(value)
@@ -92,15 +104,43 @@ def available_memory() -> int:
     raise SystemExit("/proc/meminfo does not tell how much memory there is")
 
 
-def bubblewrap(program: str) -> list:
-    """bubblewrap with the same namespaces. It shows /usr, a /dev, a /proc and a /tmp as the worker has them, and less of
-    /etc; it loads no filter and sets no Landlock rules."""
-    command = [
-        "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv",
-        "--hostname", "lauter", "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin",
-        "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--dev", "/dev", "--proc", "/proc",
-        "--tmpfs", "/tmp", "--tmpfs", "/home", "--ro-bind", program, program]
-    return [shutil.which("bwrap"), *command[1:], program]
+NAMESPACES = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv",
+              "--hostname", "lauter", "--uid", "1000", "--gid", "1000"]
+
+
+def lean_bubblewrap(program: str) -> list:
+    """bubblewrap with the same namespaces, and of the file system what people show by habit: /usr, no /etc."""
+    return [shutil.which("bwrap"), *NAMESPACES, "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin",
+            "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--dev", "/dev", "--proc", "/proc",
+            "--tmpfs", "/tmp", "--ro-bind", program, program, program]
+
+
+def same_bubblewrap(plan: list, program: str) -> list:
+    """bubblewrap with the same namespaces and the same file system as `plan` has it: each tree, file, link and tmpfs, and
+    what is covered of /proc. Without the plan's limits, Landlock rules and filter."""
+    view = []
+    for line in plan:
+        step = line.split(None, 1)[1]
+        if found := re.match(r"attach (\S+) read-only", step):
+            view += ["--ro-bind", found[1], found[1]]
+        elif (found := re.match(r"link (\S+) to (\S+)", step)) and not found[1].startswith("/dev/"):
+            view += ["--symlink", found[2], found[1]]
+        elif found := re.match(r"tmpfs (\S+) ", step):
+            view += ["--tmpfs", found[1]]
+        elif found := re.match(r"file (\S+), ", step):
+            view += ["--ro-bind", program, found[1]]
+        elif found := re.match(r"folder (\S+) ", step):
+            view += ["--dir", found[1]]
+    if view.count("--ro-bind") < 5:
+        raise SystemExit("the plan cannot be read as bubblewrap's arguments any more")
+    for name in ("interrupts", "keys", "sysrq-trigger", "timer_list"):
+        if Path("/proc", name).exists():
+            view += ["--ro-bind", "/dev/null", f"/proc/{name}"]
+    for name in ("bus", "fs", "irq", "sys"):
+        if Path("/proc", name).exists():
+            view += ["--ro-bind", f"/proc/{name}", f"/proc/{name}"]
+    return [shutil.which("bwrap"), *NAMESPACES, "--dev", "/dev", "--proc", "/proc", *view, "--remount-ro", "/",
+            program]
 
 
 def machine() -> dict:

@@ -79,8 +79,7 @@ void measure_execute(lauter_host *host, const char *interpreter, int count) {
         for (int i = -5; i < count; i++) {
                 double begun = now_us();
                 finish(host, start(host, worker, "1+1"), LAUTER_OK, "2");
-                if (i >= 0)
-                        printf(i ? " %.1f" : "%.1f", now_us() - begun);
+                if (i >= 0) printf(i ? " %.1f" : "%.1f", now_us() - begun);
         }
         printf("\n");
 }
@@ -89,8 +88,7 @@ void measure_interrupt(lauter_host *host, const char *interpreter) {
         lauter_worker worker = python_worker(host, interpreter);
         lauter_event event = {.size = sizeof event};
         lauter_call call = start(host, worker, "print('running', flush=True)\nwhile True: pass");
-        do
-                next_event(host, &event);
+        do next_event(host, &event);
         while (event.kind != LAUTER_EVENT_STREAM);
         lauter_event_clear(&event);
         double begun = now_us();
