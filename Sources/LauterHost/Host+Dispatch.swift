@@ -339,6 +339,7 @@ extension Host {
     _ = claunch_reap(worker.pidfd.raw)
     worker.lifecycle.gone()
     for watched in Watched.allCases { drop(worker, watched) }
+    worker.others = nil
 
     let failure = launchFailure(of: worker)
     let report = report(on: worker, failure)

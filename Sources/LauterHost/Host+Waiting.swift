@@ -88,10 +88,16 @@ extension Host {
       return (call, nil)
     }
     if let ended { return ended }
-    defer { locked { endAwait(call) } }
+    var event: Event?
+    defer { if event == nil { locked { endAwait(call) } } }
     try sleep(for: call.worker, milliseconds) { () throws(HostError) in
-      if call.done != nil { return true }
-      if call.abandoned { throw .staleCall(id) }
+      if let done = call.done, calls[id] === call {
+        call.isAwaited = false
+        calls[id] = nil
+        event = done
+        return true
+      }
+      if call.abandoned || calls[id] !== call { throw .staleCall(id) }
       if call.worker.isPaused {
         throw HostError(
           LAUTER_ERROR_LIMIT, subject: "\(call.worker.id)",
@@ -99,11 +105,7 @@ extension Host {
       }
       return false
     }
-    return try locked { () throws(HostError) in
-      guard let event = call.done, calls[id] === call else { throw .staleCall(id) }
-      calls[id] = nil
-      return event
-    }
+    return event!
   }
 
   /// Nobody awaits this call any more. If it ended meanwhile, its event goes the ordinary way.
@@ -132,110 +134,138 @@ extension Host {
     for worker: Worker, _ milliseconds: Int64, until isDone: () throws(HostError) -> Bool
   ) throws(HostError) {
     let end: UInt64? = milliseconds < 0 ? nil : lx_now() + Bounds.nanoseconds(UInt64(milliseconds))
-    let waiter = try takeWaiter(worker)
-    defer { giveBack(waiter, worker) }
-    let capacity = Watched.allCases.count + 1
-    try withUnsafeTemporaryAllocation(of: pollfd.self, capacity: capacity) {
+    var waiter: Waiter?
+    defer { if let waiter { locked { giveBack(waiter, worker) } } }
+    try withUnsafeTemporaryAllocation(of: pollfd.self, capacity: Polled.count) {
       (polls) throws(HostError) in
+      var hasSlept = false
+      var reads: UInt64 = 0
       while true {
-        var reads: UInt64 = 0
         let due = try locked { () throws(HostError) -> UInt64? in
-          ownWaiter = waiter
           defer { ownWaiter = nil }
-          if try isDone() { return 0 }
-          fill(polls, worker, waiter)
-          reads = worker.sessionReads
-          return worker.deadline ?? .max
-        }
-        if due == 0 { return }
-        let now = lx_now()
-        let until = min(due ?? .max, end ?? .max)
-        let time: Int64 = until == .max ? -1 : until <= now ? 0 : Int64(until - now)
-        let result = lx_poll(polls.baseAddress, capacity, time)
-        if result < 0 { throw pollError(result) }
-        locked {
-          ownWaiter = waiter
-          defer { ownWaiter = nil }
-          waiter.clear()
-          work(polls, worker, reads)
-        }
-        // Whatever poll said: a worker that always has something to read must not keep its host here.
-        if let end, lx_now() >= end {
-          guard try locked({ () throws(HostError) in try isDone() }) else {
+          if hasSlept {
+            ownWaiter = waiter
+            waiter?.clear()
+            work(polls, worker, reads)
+          }
+          if try isDone() {
+            if let own = waiter { giveBack(own, worker) }
+            waiter = nil
+            return nil
+          }
+          // Whatever poll said: a worker that always has something to read must not keep its host here.
+          if hasSlept, let end, lx_now() >= end {
             throw HostError(
               LAUTER_ERROR_TIMEOUT, "worker \(worker.id): the time was up after \(milliseconds) ms")
           }
-          return
+          if waiter == nil { waiter = try takeWaiter(worker) }
+          fill(polls, worker, waiter!)
+          reads = worker.sessionReads
+          return worker.deadline ?? .max
         }
+        guard let due else { return }
+        let until = min(due, end ?? .max)
+        var time: Int64 = -1
+        if until != .max {
+          let now = lx_now()
+          time = until <= now ? 0 : Int64(until - now)
+        }
+        let result = lx_poll(polls.baseAddress, Polled.count, time)
+        if result < 0 { throw pollError(result) }
+        hasSlept = true
       }
     }
+  }
+
+  /// What a sleeper polls. The session is looked at before the streams: see `work`.
+  private enum Polled {
+    static let session = 0
+    static let others = 1
+    static let stdin = 2
+    static let waiter = 3
+    static let count = 4
   }
 
   private func fill(
     _ polls: UnsafeMutableBufferPointer<pollfd>, _ worker: Worker, _ waiter: Waiter
   ) {
-    for (index, watched) in Watched.allCases.enumerated() {
-      var events = Int16(POLLIN)
-      var fd = worker.descriptor(watched)
-      switch watched {
-      case .session:
-        if !worker.isReading { events = 0 }
-        if worker.lifecycle.phase == .ready && !worker.outbox.isEmpty { events |= Int16(POLLOUT) }
-      case .stdin:
-        events = Int16(POLLOUT)
-        if worker.stdinQueue.isEmpty { fd = -1 }
-      default: break
-      }
-      polls[index] = pollfd(fd: fd, events: events, revents: 0)
-    }
-    polls[Watched.allCases.count] = pollfd(fd: waiter.fd.raw, events: Int16(POLLIN), revents: 0)
+    var events = Int16(worker.isReading ? POLLIN : 0)
+    if worker.lifecycle.phase == .ready && !worker.outbox.isEmpty { events |= Int16(POLLOUT) }
+    polls[Polled.session] = pollfd(fd: worker.session.raw, events: events, revents: 0)
+    polls[Polled.others] = pollfd(fd: worker.others.raw, events: Int16(POLLIN), revents: 0)
+    polls[Polled.stdin] = pollfd(
+      fd: worker.stdinQueue.isEmpty ? -1 : worker.stdin.raw, events: Int16(POLLOUT), revents: 0)
+    polls[Polled.waiter] = pollfd(fd: waiter.fd.raw, events: Int16(POLLIN), revents: 0)
   }
 
   private func work(
     _ polls: UnsafeMutableBufferPointer<pollfd>, _ worker: Worker, _ readsBefore: UInt64
   ) {
-    // poll looked at the session before it looked at the streams: what was in the session then, and nobody else has
-    // taken since, was sent when there was nothing in them. That saves each call two reads in vain.
-    let areEmpty =
-      polls[Int(Watched.stdout.rawValue)].revents == 0
-      && polls[Int(Watched.stderr.rawValue)].revents == 0
-    worker.streamsWereEmpty = areEmpty && worker.sessionReads == readsBefore
-    for (index, watched) in Watched.allCases.enumerated() where polls[index].revents != 0 {
-      // poll's and epoll's bits are the same.
-      handle(worker, watched, UInt32(UInt16(bitPattern: polls[index].revents)))
+    // poll's and epoll's bits are the same.
+    func told(_ index: Int) -> UInt32 { UInt32(UInt16(bitPattern: polls[index].revents)) }
+    if told(Polled.session) != 0 {
+      // poll looked at the session before it looked at the streams: what was in the session then, and nobody else has
+      // taken since, was sent when there was nothing in them. That saves each call two reads in vain.
+      worker.streamsWereEmpty =
+        told(Polled.others) == 0 && worker.sessionReads == readsBefore
+      handle(worker, .session, told(Polled.session))
       worker.streamsWereEmpty = false
     }
-    worker.streamsWereEmpty = false
+    if told(Polled.others) != 0 { dispatchOthers(of: worker) }
+    if told(Polled.stdin) != 0 { handle(worker, .stdin, told(Polled.stdin)) }
     if let deadline = worker.deadline {
       let now = lx_now()
       if deadline <= now { runTimers(of: worker, now: now) }
     }
   }
 
-  private func takeWaiter(_ worker: Worker) throws(HostError) -> Waiter {
-    try locked { () throws(HostError) in
-      let waiter: Waiter
-      if let spare = spareWaiters.popLast() {
-        waiter = spare
-      } else {
-        do throws(KernelError) {
-          waiter = try Waiter()
-        } catch {
-          throw HostError(error, doing: "waiting for a worker")
-        }
+  /// Does the work of a worker's descriptors besides the session.
+  private func dispatchOthers(of worker: Worker) {
+    let capacity = Watched.allCases.count
+    withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: capacity) { events in
+      let count = lx_epoll_wait(worker.others.raw, events.baseAddress, Int32(capacity), 0)
+      guard count > 0 else { return }
+      for index in 0..<count {
+        guard let watched = Watched(rawValue: events[index].data.u64 & 7) else { continue }
+        handle(worker, watched, events[index].events)
       }
-      worker.waiters.append(waiter)
-      return waiter
     }
   }
 
-  private func giveBack(_ waiter: Waiter, _ worker: Worker) {
-    locked {
-      if let index = worker.waiters.firstIndex(where: { $0 === waiter }) {
-        worker.waiters.remove(at: index)
-      }
-      waiter.clear()
-      spareWaiters.append(waiter)
+  /// A waiter for a thread that will sleep. The lock is held.
+  private func takeWaiter(_ worker: Worker) throws(HostError) -> Waiter {
+    do throws(KernelError) {
+      try watchOthers(of: worker)
+      let waiter: Waiter
+      if let spare = spareWaiters.popLast() { waiter = spare } else { waiter = try Waiter() }
+      worker.waiters.append(waiter)
+      return waiter
+    } catch {
+      throw HostError(error, doing: "waiting for a worker")
     }
+  }
+
+  /// The descriptors besides the session as one: each that a sleeper polls costs every call a little. Made for the first
+  /// who sleeps; a host that only dispatches does without.
+  private func watchOthers(of worker: Worker) throws(KernelError) {
+    guard worker.others == nil, worker.lifecycle.phase != .gone else { return }
+    let others = OwnedFD(adopting: Int32(try check("epoll_create1", lx_epoll_create())))
+    for watched in [Watched.control, .stdout, .stderr, .pidfd] where worker.descriptor(watched) >= 0
+    {
+      try check(
+        "epoll_ctl",
+        lx_epoll_ctl(
+          others.raw, EPOLL_CTL_ADD, worker.descriptor(watched), EPOLLIN.rawValue,
+          worker.key(watched)))
+    }
+    worker.others = consume others
+  }
+
+  private func giveBack(_ waiter: Waiter, _ worker: Worker) {
+    if let index = worker.waiters.firstIndex(where: { $0 === waiter }) {
+      worker.waiters.remove(at: index)
+    }
+    waiter.clear()
+    spareWaiters.append(waiter)
   }
 }

@@ -145,6 +145,7 @@ package final class Host: @unchecked Sendable {
     let fd = worker.descriptor(watched)
     guard fd >= 0 else { return }
     _ = lx_epoll_ctl(epoll.raw, EPOLL_CTL_DEL, fd, 0, 0)
+    if worker.others.raw >= 0 { _ = lx_epoll_ctl(worker.others.raw, EPOLL_CTL_DEL, fd, 0, 0) }
     worker.close(watched)
   }
 

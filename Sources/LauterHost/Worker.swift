@@ -53,6 +53,8 @@ final class Worker {
   var stderr: OwnedFD?
   var stdin: OwnedFD?
   var pidfd: OwnedFD?
+  /// Control, streams and pidfd as one, for those who sleep for this worker alone.
+  var others: OwnedFD?
   let page: ControlPage?
 
   var inbox = Inbox()
