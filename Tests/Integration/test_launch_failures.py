@@ -160,7 +160,6 @@ def run_as_nobody(bench, policy: str) -> str:
             with ffi.Host() as host:
                 try:
                     worker = host.spawn(eval(policy), bench.probe("exit", 0))
-                    worker.wait_ready()
                     said = f"spawned {worker.exited().report.why}"
                 except LauterError as error:
                     said = f"{error.name} {error.subject} {error.message}"
