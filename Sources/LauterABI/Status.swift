@@ -98,8 +98,11 @@ func text(_ pointer: UnsafePointer<CChar>?, _ name: String) throws(HostError) ->
   return text
 }
 
-extension HostError {
-  init(_ error: PolicyError, code: Int) {
-    self.init(code, subject: error.subject, error.message)
+/// Runs what refuses a word or a value, and gives the refusal its code.
+func translating<R>(to code: Int, _ body: () throws(PolicyError) -> R) throws(HostError) -> R {
+  do throws(PolicyError) {
+    return try body()
+  } catch {
+    throw HostError(code, subject: error.subject, error.message)
   }
 }

@@ -34,11 +34,9 @@ public func lauter_policy_new(
   status(error) { () throws(HostError) in
     let out = try required(policy, "policy")
     let name = try text(preset, "preset")
-    do throws(PolicyError) {
+    try translating(to: LAUTER_ERROR_POLICY) { () throws(PolicyError) in
       out.pointee = OpaquePointer(
         Unmanaged.passRetained(PolicyObject(try Policy(preset: name))).toOpaque())
-    } catch {
-      throw HostError(error, code: LAUTER_ERROR_POLICY)
     }
     return 0
   }
@@ -53,10 +51,8 @@ public func lauter_policy_set(
     let object: PolicyObject = try object(policy, "policy")
     let word = try text(word, "word")
     let value = try text(value, "value")
-    do throws(PolicyError) {
+    try translating(to: LAUTER_ERROR_POLICY) { () throws(PolicyError) in
       try object.policy.set(word, value, environment: environment)
-    } catch {
-      throw HostError(error, code: LAUTER_ERROR_POLICY)
     }
     return 0
   }
@@ -70,10 +66,8 @@ public func lauter_policy_parse(
   status(error) { () throws(HostError) in
     let object: PolicyObject = try object(policy, "policy")
     let words = try text(words, "text")
-    do throws(PolicyError) {
+    try translating(to: LAUTER_ERROR_POLICY) { () throws(PolicyError) in
       try object.policy.parse(words, environment: environment)
-    } catch {
-      throw HostError(error, code: LAUTER_ERROR_POLICY)
     }
     return 0
   }
@@ -101,11 +95,8 @@ public func lauter_policy_check(
     let object: PolicyObject = try object(policy, "policy")
     let word = try text(word, "word")
     let value = try text(value, "value")
-    let refusal: String?
-    do throws(PolicyError) {
-      refusal = try object.policy.check(word, value)
-    } catch {
-      throw HostError(error, code: LAUTER_ERROR_POLICY)
+    let refusal = try translating(to: LAUTER_ERROR_POLICY) { () throws(PolicyError) in
+      try object.policy.check(word, value)
     }
     why?.pointee = refusal.map { allocateText($0.utf8) }
     return refusal == nil ? 1 : 0
@@ -131,13 +122,11 @@ public func lauter_launch_new(
   status(error) { () throws(HostError) in
     let out = try required(launch, "launch")
     let kind = try text(kind, "kind")
-    do throws(PolicyError) {
+    try translating(to: LAUTER_ERROR_INVALID) { () throws(PolicyError) in
       var launch = try Launch(kind: kind)
       if let path = environment("PATH") { launch.searchPath = path }
       launch.callerHome = environment("HOME")
       out.pointee = OpaquePointer(Unmanaged.passRetained(LaunchObject(launch)).toOpaque())
-    } catch {
-      throw HostError(error, code: LAUTER_ERROR_INVALID)
     }
     return 0
   }
@@ -152,10 +141,8 @@ public func lauter_launch_set(
     let object: LaunchObject = try object(launch, "launch")
     let property = try text(property, "property")
     let value = try text(value, "value")
-    do throws(PolicyError) {
+    try translating(to: LAUTER_ERROR_INVALID) { () throws(PolicyError) in
       try object.launch.set(property, value)
-    } catch {
-      throw HostError(error, code: LAUTER_ERROR_INVALID)
     }
     return 0
   }

@@ -117,10 +117,6 @@ extension Host {
 
   // MARK: Sleeping
 
-  private func nanoseconds(_ milliseconds: Int64) -> Int64 {
-    min(milliseconds, 1 << 40) * 1_000_000
-  }
-
   private func pollError(_ result: Int) -> HostError {
     if result == -Int(EINTR) {
       return HostError(LAUTER_ERROR_INTERRUPTED, errno: EINTR, "a signal handler ran: call again")

@@ -43,7 +43,6 @@ package enum WireError: Error, Equatable, Sendable {
   case messageTooLarge
   case outOfMemory(UInt64)
   case sizesDoNotAddUp
-  case interleavedHead
   case tooManyUnfinished
   case unknownCall(UInt64)
   case repeatedCall(UInt64)
@@ -70,7 +69,6 @@ package enum WireError: Error, Equatable, Sendable {
     case .messageTooLarge: "a message of more than 1 GiB"
     case .outOfMemory(let size): "a message of \(size) bytes, for which the host has no memory"
     case .sizesDoNotAddUp: "a message whose parts do not add up to its size"
-    case .interleavedHead: "a message that begins twice"
     case .tooManyUnfinished: "more than \(Wire.unfinishedMax) unfinished messages"
     case .repeatedCall(let id): "a second call \(id) while the first waits for its answer"
     case .tooManyCalls(let most): "more than \(most) calls that wait for an answer"

@@ -35,10 +35,6 @@ static inline long lx_status_from(const struct stat *st, lx_status *out) {
         out->changed_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
         return 0;
 }
-static inline long lx_stat(const char *path, lx_status *out) {
-        struct stat st;
-        return stat(path, &st) < 0 ? -(long)errno : lx_status_from(&st, out);
-}
 static inline long lx_lstat(const char *path, lx_status *out) {
         struct stat st;
         return lstat(path, &st) < 0 ? -(long)errno : lx_status_from(&st, out);

@@ -13,7 +13,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
-#include <sys/uio.h>
 #include <time.h>
 
 #ifndef MFD_NOEXEC_SEAL
@@ -42,10 +41,6 @@ static inline long lx_socketpair_seqpacket(int fds[2]) {
 static inline long lx_send_now(int fd, const void *data, size_t size) {
         return lx_result(send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
-static inline long lx_sendv_now(int fd, struct iovec *parts, size_t count) {
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
-        return lx_result(sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
-}
 /* Descriptors that a worker sends along are not asked for: without room for control data the kernel drops them. */
 static inline long lx_recv_now(int fd, void *data, size_t size) {
         return lx_result(recv(fd, data, size, MSG_DONTWAIT));
@@ -56,7 +51,6 @@ static inline void lx_refuse_descriptors(int fd) {
         int no = 0;
         (void)setsockopt(fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &no, sizeof no);
 }
-static inline long lx_shutdown(int fd, int how) { return lx_result(shutdown(fd, how)); }
 static inline long lx_pipe(int fds[2]) { return lx_result(pipe2(fds, O_CLOEXEC)); }
 static inline long lx_set_nonblocking(int fd) {
         int flags = fcntl(fd, F_GETFL);
