@@ -14,13 +14,15 @@ struct CellReport {
   var seconds: Double = 0
   /// The notebook says that this cell raises an exception.
   var isExpected = false
+  /// It raised an exception, and those count as no failure in this run.
+  var isAllowed = false
   /// "PermissionError: [Errno 13] …"
   var error: String?
   /// What was refused, limited or lost, a sentence each.
   var notes: [String] = []
 
   /// Whether the cell makes the whole run a failure.
-  var isFailure: Bool { status != .ok && !isExpected }
+  var isFailure: Bool { status != .ok && !isExpected && !isAllowed }
 
   /// The report's form.
   var json: JSON {

@@ -2,6 +2,8 @@
 
 /// Why some bytes are not JSON, and where.
 struct JSONError: Error, Equatable {
+  /// In bytes from the beginning.
+  var offset: Int
   var line: Int
   var column: Int
   var message: String
@@ -9,25 +11,28 @@ struct JSONError: Error, Equatable {
 
 extension JSON {
   /// Deeper nesting is refused: what parses a worker's words must not run out of stack.
-  static let deepest = 200
+  static let deepest = 500
 
   /// Parse one value.
   ///
-  /// - Parameter acceptsNaN: whether `NaN`, `Infinity` and `-Infinity` pass, which Python writes into notebooks.
-  init(parsing bytes: [UInt8], acceptsNaN: Bool = false) throws(JSONError) {
-    var parser = JSONParser(bytes: bytes, acceptsNaN: acceptsNaN)
+  /// - Parameter asPython: whether to read what Python writes beyond JSON proper, and a notebook may therefore hold:
+  ///   `NaN`, `Infinity`, `-Infinity`, and half a surrogate pair, which is kept. Without it such a half becomes U+FFFD.
+  init(parsing bytes: [UInt8], asPython: Bool = false) throws(JSONError) {
+    var parser = JSONParser(bytes: bytes, asPython: asPython)
     self = try parser.document()
   }
 }
 
 private struct JSONParser {
   let bytes: [UInt8]
-  let acceptsNaN: Bool
+  let asPython: Bool
   var offset = 0
+  /// Whether the last string read had half a surrogate pair in it.
+  private var isTorn = false
 
-  init(bytes: [UInt8], acceptsNaN: Bool) {
+  init(bytes: [UInt8], asPython: Bool) {
     self.bytes = bytes
-    self.acceptsNaN = acceptsNaN
+    self.asPython = asPython
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { offset = 3 }
   }
 
@@ -49,7 +54,7 @@ private struct JSONParser {
         column += 1
       }
     }
-    return JSONError(line: line, column: column, message: message)
+    return JSONError(offset: offset, line: line, column: column, message: message)
   }
 
   var current: UInt8? { offset < bytes.count ? bytes[offset] : nil }
@@ -82,14 +87,18 @@ private struct JSONParser {
     switch byte {
     case UInt8(ascii: "{"): return .object(try object(depth: depth))
     case UInt8(ascii: "["): return .array(try array(depth: depth))
-    case UInt8(ascii: "\""): return .string(try string())
+    case UInt8(ascii: "\""):
+      let start = offset + 1
+      let text = try string()
+      guard isTorn, asPython else { return .string(text) }
+      return .torn(text, spelling: String(decoding: bytes[start..<offset - 1], as: UTF8.self))
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .number(try number())
     default:
       if skip(word: "true") { return .bool(true) }
       if skip(word: "false") { return .bool(false) }
       if skip(word: "null") { return .null }
-      if acceptsNaN, skip(word: "NaN") { return .number("NaN") }
-      if acceptsNaN, skip(word: "Infinity") { return .number("Infinity") }
+      if asPython, skip(word: "NaN") { return .number("NaN") }
+      if asPython, skip(word: "Infinity") { return .number("Infinity") }
       throw error("no value begins like this")
     }
   }
@@ -103,6 +112,8 @@ private struct JSONParser {
       skipSpace()
       guard current == UInt8(ascii: "\"") else { throw error("a member's name should be here") }
       let name = try string()
+      // Two such names could become one.
+      if isTorn, asPython { throw error("the name before holds half a surrogate pair") }
       skipSpace()
       guard skip(":") else { throw error("a colon should be here") }
       result.members.append(.init(name: name, value: try value(depth: depth + 1)))
@@ -128,7 +139,7 @@ private struct JSONParser {
   mutating func number() throws(JSONError) -> String {
     let start = offset
     let negative = skip("-")
-    if negative, acceptsNaN, skip(word: "Infinity") { return "-Infinity" }
+    if negative, asPython, skip(word: "Infinity") { return "-Infinity" }
     if !skip("0") { try digits() }
     if skip(".") { try digits() }
     if skip("e") || skip("E") {
@@ -146,6 +157,7 @@ private struct JSONParser {
 
   mutating func string() throws(JSONError) -> String {
     offset += 1
+    isTorn = false
     var text: [UInt8] = []
     var start = offset
     while let byte = current {
@@ -181,7 +193,11 @@ private struct JSONParser {
     case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return Unicode.Scalar(byte)
     case UInt8(ascii: "u"):
       let unit = try codeUnit()
-      guard UTF16.isLeadSurrogate(unit) else { return Unicode.Scalar(unit) ?? "\u{fffd}" }
+      guard UTF16.isLeadSurrogate(unit) else {
+        if let scalar = Unicode.Scalar(unit) { return scalar }
+        isTorn = true
+        return "\u{fffd}"
+      }
       let before = offset
       if skip(word: "\\u") {
         let trail = try codeUnit()
@@ -191,6 +207,7 @@ private struct JSONParser {
         }
       }
       // Half a pair, which no UTF-8 can hold: what follows is read on its own.
+      isTorn = true
       offset = before
       return "\u{fffd}"
     default:

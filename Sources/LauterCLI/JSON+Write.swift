@@ -28,6 +28,10 @@ private struct JSONWriter {
     case .bool(let value): value ? put("true") : put("false")
     case .number(let spelling): bytes.append(contentsOf: spelling.utf8)
     case .string(let text): string(text)
+    case .torn(_, let spelling):
+      put("\"")
+      bytes.append(contentsOf: spelling.utf8)
+      put("\"")
     case .array(let elements):
       if elements.isEmpty { return put("[]") }
       put("[")

@@ -11,6 +11,9 @@ enum JSON: Equatable, Sendable {
   /// The number as it is spelt.
   case number(String)
   case string(String)
+  /// A string with half a surrogate pair, which no Swift string can hold: as it reads with U+FFFD in the half's place,
+  /// and as it is spelt between its quotes.
+  case torn(String, spelling: String)
   case array([JSON])
   case object(Object)
 
@@ -87,7 +90,12 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByBooleanLiteral, Express
 }
 
 extension JSON {
-  var text: String? { if case .string(let value) = self { value } else { nil } }
+  var text: String? {
+    switch self {
+    case .string(let value), .torn(let value, _): value
+    default: nil
+    }
+  }
   var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
   var object: Object? { if case .object(let value) = self { value } else { nil } }
   var boolean: Bool? { if case .bool(let value) = self { value } else { nil } }
@@ -98,7 +106,7 @@ extension JSON {
   /// A string, or a list of strings to be joined: nbformat's way of writing text of many lines.
   var multilineText: String? {
     switch self {
-    case .string(let value): return value
+    case .string(let value), .torn(let value, _): return value
     case .array(let lines):
       var result = ""
       for line in lines {
@@ -107,6 +115,15 @@ extension JSON {
       }
       return result
     default: return nil
+    }
+  }
+
+  /// Whether `text` or `multilineText` is not all that the value says: it holds half a surrogate pair.
+  var isTorn: Bool {
+    switch self {
+    case .torn: true
+    case .array(let elements): elements.contains(where: \.isTorn)
+    default: false
     }
   }
 }

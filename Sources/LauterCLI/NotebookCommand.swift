@@ -14,9 +14,9 @@ struct NotebookCommand: ParsableCommand {
       Every cell runs, one after the other, in the notebook's folder, which it can read but not write. The executed \
       notebook is written beside it as NAME.executed.ipynb; the notebook itself stays as it is. A cell that fails \
       does not end the run (see --stop-on-error). The exit status is 0 if every cell did what was expected of it \
-      (cells tagged raises-exception may fail, skip-execution are left out), 1 if one did not, 125 when lauter itself \
-      failed, 128+n when signal n ended the run. Ctrl-C interrupts the running cell and ends the run; a second one \
-      kills the worker.
+      (cells tagged raises-exception may fail, skip-execution are left out; see --allow-errors), 1 if one did not, \
+      125 when lauter itself failed, 128+n when signal n ended the run. Ctrl-C interrupts the running cell and ends \
+      the run; a second one kills the worker.
 
       Example: run a notebook with a folder to write in, ten seconds a cell, and an answer for its first input().
 
@@ -29,6 +29,9 @@ struct NotebookCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Where the executed notebook goes.", valueName: "file"))
   var output: String?
 
+  @Flag(help: "Write the executed notebook over the notebook itself.")
+  var inplace = false
+
   @Option(
     help: ArgumentHelp("Interrupt a cell after this time: 500ms, 5s, 10m.", valueName: "time"))
   var cellTimeout: Period?
@@ -38,6 +41,12 @@ struct NotebookCommand: ParsableCommand {
 
   @Flag(help: "End the run at the first cell that fails unexpectedly.")
   var stopOnError = false
+
+  @Flag(help: "Do not count exceptions as failures: the exit status says how the rest went.")
+  var allowErrors = false
+
+  @Flag(help: "Run it as Python, even if it says that it is written in another language.")
+  var force = false
 
   @Option(
     parsing: .unconditionalSingleValue,
@@ -65,16 +74,26 @@ struct NotebookCommand: ParsableCommand {
 
   @OptionGroup(title: "Policy") var policy: PolicyOptions
 
+  func validate() throws {
+    if inplace, output != nil {
+      throw ValidationError("--inplace and --output say two places for the executed notebook")
+    }
+    if stopOnError, allowErrors {
+      throw ValidationError("--stop-on-error and --allow-errors contradict each other")
+    }
+  }
+
   func run() throws {
     let paths = try PathResolver.here()
     let path = try paths.resolve(file)
     let notebook: Notebook
     do {
-      notebook = try Notebook(parsing: try readFile(path, called: file))
+      notebook = try Notebook(parsing: try readFile(path, called: file), isForced: force)
     } catch let error as NotebookError {
       throw Failure("\(file): \(error.message)")
     }
-    let executed = try SafeFile(try output.map(paths.resolve) ?? NotebookCommand.executedPath(path))
+    let executed = try SafeFile(
+      try output.map(paths.resolve) ?? (inplace ? path : NotebookCommand.executedPath(path)))
     let report = try policy.report.map { path throws(Failure) in
       try SafeFile(try paths.resolve(path))
     }
@@ -88,6 +107,7 @@ struct NotebookCommand: ParsableCommand {
     let run = NotebookRun(
       notebook, host: try Host(signals: try SignalInbox()), policy: policy, launch: launch,
       options: options(answers: answers), progress: progress)
+    for warning in notebook.warnings { complain("lauter: \(file): \(warning)\n") }
     let ended = try run.execute()
     try executed.write(run.notebook.written())
     try report?.write(
@@ -160,6 +180,7 @@ struct NotebookCommand: ParsableCommand {
     options.timeout = cellTimeout?.milliseconds
     options.onDeath = onDeath
     options.stopsOnError = stopOnError
+    options.allowsErrors = allowErrors
     options.answers = answers
     if let size = maxOutput?.bytes { options.bounds.streams = size }
     if let size = maxDisplay?.bytes { options.bounds.displays = size }

@@ -38,6 +38,7 @@ extension NotebookRun {
       edit { $0.result(MediaBundle(done.parts), count: report.number) }
     case LAUTER_ERROR_FAILED:
       report.status = lastSignal == nil ? .failed : .interrupted
+      report.isAllowed = options.allowsErrors && report.status == .failed
       keepFailure(done, &report)
     case LAUTER_ERROR_TIMEOUT:
       report.status = .timedOut

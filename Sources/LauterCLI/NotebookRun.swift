@@ -9,6 +9,8 @@ final class NotebookRun {
     var timeout: Int64?
     var onDeath = DeathRule.restart
     var stopsOnError = false
+    /// Whether an exception counts as no failure.
+    var allowsErrors = false
     /// For input(), in their order.
     var answers: [String] = []
     var bounds = OutputBounds()
@@ -235,6 +237,7 @@ final class NotebookRun {
     let parts = [
       count("ok", cells.count { $0.status == .ok }),
       count("contained as the notebook expects", cells.count { $0.status != .ok && $0.isExpected }),
+      count("failed as allowed", cells.count { $0.isAllowed && !$0.isExpected }),
       count("not ok", cells.count(where: \.isFailure)),
       count("not run", total - cells.count),
     ]
@@ -247,6 +250,7 @@ final class NotebookRun {
     let workers = exits.map { (try? JSON(parsing: Array($0.json.utf8))) ?? .null }
     return [
       "notebook": .string(path), "output": .string(output),
+      "warnings": .array(notebook.warnings.map(JSON.string)),
       "cells": .array(cells.map(\.json)), "workers": .array(workers),
     ]
   }

@@ -3,12 +3,12 @@ import Testing
 
 @testable import LauterCLI
 
-private func parse(_ text: String, acceptsNaN: Bool = false) throws -> JSON {
-  try JSON(parsing: Array(text.utf8), acceptsNaN: acceptsNaN)
+private func parse(_ text: String, asPython: Bool = false) throws -> JSON {
+  try JSON(parsing: Array(text.utf8), asPython: asPython)
 }
 
 private func rewritten(_ text: String) throws -> String {
-  String(decoding: try parse(text, acceptsNaN: true).written(), as: UTF8.self)
+  String(decoding: try parse(text, asPython: true).written(), as: UTF8.self)
 }
 
 struct JSONTests {
@@ -55,6 +55,20 @@ struct JSONTests {
     #expect(try parse(#""\ude00""#) == "\u{fffd}")
   }
 
+  @Test func `as Python reads it, half a surrogate pair stays as it is spelt`() throws {
+    for text in [#""\ud83d""#, #""a\/\uDE00\n""#, #"["\ud83d\u0041", "\ude00\ud83d\n"]"#] {
+      let value = try parse(text, asPython: true)
+      #expect(value.isTorn)
+      #expect(try rewritten(text).filter { !$0.isWhitespace } == text.filter { $0 != " " })
+      #expect(try parse(try rewritten(text), asPython: true) == value)
+    }
+    #expect(try parse(#""x\ud83d\n""#, asPython: true).text == "x\u{fffd}\n")
+    #expect(try !parse(#""\ud83d\ude00""#, asPython: true).isTorn)
+    // Two names that differ in it would become one.
+    #expect(throws: JSONError.self) { try parse(#"{"\ud83d": 1}"#, asPython: true) }
+    #expect(try parse(#"{"\ud83d": 1}"#)["\u{fffd}"] == 1)
+  }
+
   @Test(arguments: [
     "", "[1,]", "{\"a\":1,}", "{a:1}", "[1 2]", "01", "1.", "-", "1e", "tru", "\"a", "\"\\x\"",
     "\"\\u12g4\"", "[1]]",
@@ -73,7 +87,7 @@ struct JSONTests {
   }
 
   @Test func `an error names line and column`() throws {
-    #expect(throws: JSONError(line: 2, column: 5, message: "a colon should be here")) {
+    #expect(throws: JSONError(offset: 7, line: 2, column: 5, message: "a colon should be here")) {
       try parse("{\n\"ä\" 1}")
     }
   }

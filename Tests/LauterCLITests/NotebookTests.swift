@@ -19,7 +19,7 @@ private func message(_ text: String) -> String {
 }
 
 private func written(_ notebook: Notebook) throws -> JSON {
-  try JSON(parsing: notebook.written(), acceptsNaN: true)
+  try JSON(parsing: notebook.written(), asPython: true)
 }
 
 struct NotebookTests {
@@ -99,12 +99,75 @@ struct NotebookTests {
     #expect(
       message(#"{"nbformat": 4, "cells": [{"cell_type": "code", "source": 1}]}"#).contains(
         "cell 1 has no source"))
-    let julia = #"{"nbformat": 4, "cells": [], "metadata": {"kernelspec": {"language": "julia"}}}"#
-    #expect(message(julia).contains("julia"))
-    let r = #"{"nbformat": 4, "cells": [], "metadata": {"language_info": {"name": "R"}}}"#
-    #expect(message(r).contains("written in R"))
-    let python = #"{"nbformat": 4, "cells": [], "metadata": {"language_info": {"name": "python"}}}"#
-    #expect(message(python) == "")
+  }
+
+  @Test func `what lies under a notebook's name by mistake is recognised`() {
+    #expect(message(" \n") == "it is empty")
+    #expect(message("\u{feff}<!DOCTYPE html>").contains("web page"))
+    #expect(message("version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"))
+    #expect(message("{\"cells\": [],\n<<<<<<< HEAD\n").contains("line 2, column 1"))
+    #expect(message("{\"cells\": [],\n<<<<<<< HEAD\n").contains("a merge left its conflicts"))
+    #expect(message("{\"a\": [1,\n=======\n").contains("a merge left its conflicts"))
+    #expect(!message("{\"a\": <1}").contains("web page"))
+    #expect(throws: NotebookError(message: "it is UTF-16; a notebook is UTF-8")) {
+      try Notebook(parsing: [0xFF, 0xFE, 0x7B, 0x00])
+    }
+  }
+
+  @Test(arguments: [
+    (#"{"kernelspec": {"language": "julia", "name": "julia-1.9"}}"#, "in julia (kernel julia-1.9)"),
+    (#"{"language_info": {"name": "R"}}"#, "in R, and"),
+    (#"{"kernelspec": {"name": "ir", "display_name": "R"}}"#, "in R (kernel ir)"),
+    (#"{"kernelspec": {"name": ".net-csharp"}}"#, "in .NET"),
+    // The kernel decides, not the one that ran it last.
+    (#"{"kernelspec": {"language": "R"}, "language_info": {"name": "python"}}"#, "in R"),
+  ])
+  func `another language is refused, with the kernel's name and what to do`(
+    metadata: String, words: String
+  ) throws {
+    let text = #"{"nbformat": 4, "cells": [], "metadata": \#(metadata)}"#
+    #expect(message(text).contains(words))
+    #expect(message(text).contains("--force"))
+    _ = try Notebook(parsing: Array(text.utf8), isForced: true)
+  }
+
+  @Test(arguments: [
+    "null", "{}", #"{"kernelspec": null}"#, #"{"kernelspec": {"name": "irene"}}"#,
+    #"{"kernelspec": {"name": "conda-env-x-py", "language": "Python"}}"#,
+    #"{"kernelspec": {"name": "python3"}, "language_info": {"name": "julia"}}"#,
+    #"{"language_info": {"name": "ipython"}}"#,
+  ])
+  func `without a word, or with one for Python, it is Python`(metadata: String) throws {
+    #expect(try notebook(cells: "", metadata: metadata).warnings == [])
+  }
+
+  @Test func `what is odd and does no harm is told`() throws {
+    #expect(try notebook(cells: "", minor: 6).warnings.first?.contains("4.6") == true)
+    let python2 = #"{"kernelspec": {"name": "python2", "language": "python"}}"#
+    #expect(try notebook(cells: "", metadata: python2).warnings.first?.contains("Python 2") == true)
+    let odd = try notebook(
+      cells: #"{"cell_type": "heading", "level": 1, "source": 7}, {"cell_type": "raw"}"#, minor: 4)
+    #expect(odd.warnings == ["cell 1 is of the unknown type heading and stays as it is"])
+    let cells = try written(odd)["cells"]
+    #expect(cells?.array?.first?["source"] == 7)
+    #expect(cells?.array?.last?["source"] == nil)
+  }
+
+  @Test func `an id that was taken already is replaced, and this is told`() throws {
+    let cell = #"{"cell_type": "raw", "source": "", "id": "a"}"#
+    let twins = try notebook(cells: "\(cell), \(cell), \(cell)")
+    let ids = try written(twins)["cells"]?.array?.map { $0["id"]?.text }
+    #expect(ids == ["a", "cell-2", "cell-3"])
+    #expect(twins.warnings == ["2 cells had the id of an earlier cell and got a new one"])
+    #expect(try notebook(cells: "\(cell), \(cell)", minor: 4).warnings == [])
+  }
+
+  @Test func `source with half a surrogate pair stays as it is spelt, and this is told`() throws {
+    let torn = try notebook(
+      cells: #"{"cell_type": "code", "source": ["a = 1\n", "'\ud83d'"], "id": "a"}"#)
+    #expect(torn.cells[0].source == "a = 1\n'\u{fffd}'")
+    #expect(torn.warnings.count == 1)
+    #expect(String(decoding: torn.written(), as: UTF8.self).contains(#""'\ud83d'""#))
   }
 
   @Test func `a cell's title is its first comment, else its first line`() throws {
