@@ -1,0 +1,3 @@
+module lauter.example/guest
+
+go 1.19
