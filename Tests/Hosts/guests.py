@@ -2,7 +2,7 @@
 """Hosts that are programs of other ecosystems: how they are built and run, and what each of them has to show.
 
 Each starts sandboxed workers from its own event loop while it runs children, signals, timers and whatever its runtime does
-besides, and prints what it saw as JSON on its last line. The counts are the same for all, the rest is the guest's own.
+besides, and prints what it saw as JSON on a line of its own. The counts are the same for all, the rest is the guest's own.
 """
 
 import json
@@ -87,7 +87,7 @@ class Guest:
         assert self.process.returncode == 0, f"{said[-4000:]}\n{self.stderr.decode(errors='replace')[-8000:]}"
         assert seen, "no process of a worker's was ever seen"
         eventually(lambda: not self.workers_tree(), within=5)
-        return json.loads(said.splitlines()[-1])
+        return json.loads([line for line in said.splitlines() if line.startswith('{"')][-1])
 
 
 def undisturbed(found, *, calls, children, signals):
