@@ -31,6 +31,7 @@ file(GLOB init_swift CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/Sources/LauterLinux/*.swift
   ${CMAKE_SOURCE_DIR}/Sources/LauterInit/*.swift)
 file(GLOB init_headers CONFIGURE_DEPENDS
+  ${CMAKE_SOURCE_DIR}/Sources/CInit/include/*
   ${CMAKE_SOURCE_DIR}/Sources/CLinux/include/*.h
   ${CMAKE_SOURCE_DIR}/Sources/CLinux/include/module.modulemap)
 
@@ -45,13 +46,13 @@ add_custom_command(
     -package-name lauter -module-name LauterInit
     # Its own: the cache does not tell musl's headers from glibc's.
     -module-cache-path ${CMAKE_BINARY_DIR}/module-cache-musl
-    -I ${CMAKE_SOURCE_DIR}/Sources/CLinux/include
+    -I ${CMAKE_SOURCE_DIR}/Sources/CLinux/include -I ${CMAKE_SOURCE_DIR}/Sources/CInit/include
     -Xcc -nostdlibinc -Xcc -isystem -Xcc ${LAUTER_MUSL_INCLUDE} -Xcc -fno-stack-protector
     -emit-ir ${init_swift} -o lauter-init.ll
   COMMAND ${LAUTER_TOOLCHAIN_CLANG} -Os -ffunction-sections -fdata-sections -Wno-override-module
     -c lauter-init.ll -o lauter-init.o
   COMMAND ${LAUTER_MUSL_GCC} -Os -fno-builtin -static -s -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,noexecstack
-    ${CMAKE_SOURCE_DIR}/Sources/CInit/memory.c lauter-init.o -L${init_embedded} -lswiftUnicodeDataTables -lm -o ${LAUTER_INIT}
+    -I ${CMAKE_SOURCE_DIR}/Sources/CInit/include ${CMAKE_SOURCE_DIR}/Sources/CInit/memory.c lauter-init.o -L${init_embedded} -lswiftUnicodeDataTables -lm -o ${LAUTER_INIT}
   WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
   COMMENT "Building lauter-init (Embedded Swift, static musl)"
   VERBATIM)

@@ -4,15 +4,17 @@
  * Init is born with every worker and needs a hundred kilobytes, mostly for its plan. A general allocator maps and unmaps
  * them in pieces, each at the price of a system call and of page faults: a tenth of a launch. This one hands out a
  * static region from its beginning to its end, and takes back what was handed out last; that is how init works once its
- * worker runs, so it does not grow. What does not fit is mapped by itself. One thread, and one vfork child while the
- * parent sleeps. */
+ * worker runs, so it does not grow. What does not fit is mapped by itself. Before it idles, init forgets its plan, and
+ * the kernel gets the pages back. One thread, and one vfork child while the parent sleeps. */
+#include "cinit.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { ALIGNMENT = 16, ARENA = 1 << 20 };
+enum { ALIGNMENT = 16, PAGE = 4096, ARENA = 1 << 20 };
 
 /* Before each block; as long as the alignment, so that both have it. */
 struct block {
@@ -22,18 +24,36 @@ struct block {
 _Static_assert(sizeof(struct block) == ALIGNMENT, "a header keeps the alignment");
 static const size_t MAPPED = SIZE_MAX;
 
-static _Alignas(ALIGNMENT) unsigned char arena[ARENA];
+static _Alignas(PAGE) unsigned char arena[ARENA];
 static size_t used;
 
 static struct block *block_of(void *memory) { return (struct block *)memory - 1; }
 
+/* A block that did not fit; all of them are found from `first_mapping`. */
+struct mapping {
+        struct mapping *previous, *next;
+        struct block block;
+};
+static struct mapping *first_mapping;
+
 static void *map(size_t size) {
-        if (size > PTRDIFF_MAX - sizeof(struct block)) return NULL;
-        struct block *block =
-            mmap(NULL, size + sizeof *block, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (block == MAP_FAILED) return NULL;
-        *block = (struct block){size, MAPPED};
-        return block + 1;
+        if (size > PTRDIFF_MAX - sizeof(struct mapping)) return NULL;
+        struct mapping *mapping =
+            mmap(NULL, size + sizeof *mapping, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (mapping == MAP_FAILED) return NULL;
+        *mapping = (struct mapping){NULL, first_mapping, {size, MAPPED}};
+        if (first_mapping) first_mapping->previous = mapping;
+        first_mapping = mapping;
+        return mapping + 1;
+}
+
+static void unmap(struct mapping *mapping) {
+        if (mapping->next) mapping->next->previous = mapping->previous;
+        if (mapping->previous)
+                mapping->previous->next = mapping->next;
+        else
+                first_mapping = mapping->next;
+        munmap(mapping, mapping->block.size + sizeof *mapping);
 }
 
 /* `alignment` is a power of two. */
@@ -61,11 +81,18 @@ void free(void *memory) {
         if (!memory) return;
         struct block *block = block_of(memory);
         if (block->begin == MAPPED) {
-                munmap(block, block->size + sizeof *block);
+                unmap((struct mapping *)memory - 1);
                 return;
         }
         size_t end = (size_t)((unsigned char *)memory - arena) + block->size;
         if (((end + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)) == used) used = block->begin;
+}
+
+void cinit_forget_memory(void) {
+        used = 0;
+        while (first_mapping) unmap(first_mapping);
+        /* Should the kernel refuse, they stay. */
+        (void)madvise(arena, ARENA, MADV_DONTNEED);
 }
 
 void *calloc(size_t count, size_t size) {

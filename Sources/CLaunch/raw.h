@@ -31,6 +31,7 @@
 #define CLONE_NEWCGROUP 0x02000000
 #endif
 #define RAW_P_PIDFD 3
+#define RAW_CLOSE_RANGE_UNSHARE 2
 #define RAW_CLOSE_RANGE_CLOEXEC 4
 
 /* The result, or -errno. */

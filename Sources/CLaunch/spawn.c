@@ -3,8 +3,8 @@
  *
  * The calling thread clones the middle and sleeps (CLONE_VFORK); the middle clones init, writes its id maps,
  * lets it go on, waits until it has exec'd, and exits. Both share the host's memory, so nothing is copied
- * however large the host is; the middle shares its descriptors too, so that init's pidfd arrives in the
- * host's table; init has a copy, which it rearranges. Between the clones and the exec only system calls run,
+ * however large the host is; both share its descriptors too, so that init's pidfd arrives in the host's
+ * table; init then takes a copy of the part that it needs, and rearranges that. Between the clones and the exec only system calls run,
  * never libc, and no signal is deliverable.
  *
  * Why a middle: an exec resets a child's exit signal to SIGCHLD, so a direct child would show up in the
@@ -44,11 +44,21 @@ static int fail(struct launch *launch, int stage, long error) {
         return 1;
 }
 
+/* A descriptor table of init's own, without what lies above all that it needs: to copy and to close a thousand other
+ * workers' descriptors would take longer than the rest of the launch. */
+static long unshare_descriptors(const claunch_request *request) {
+        int highest = request->init_fd;
+        for (size_t i = 0; i < request->descriptor_count; i++)
+                if (request->descriptors[i] > highest) highest = request->descriptors[i];
+        return raw(SYS_close_range, (long)highest + 1, ~0U, RAW_CLOSE_RANGE_UNSHARE, 0, 0, 0);
+}
+
 /* Make request->descriptors 0, 1, …, and everything else close at exec. `*init_fd` may have to move. */
 static long place_descriptors(struct launch *launch, int *init_fd) {
         const claunch_request *request = launch->request;
         int count = (int)request->descriptor_count;
-        long fd;
+        long fd = unshare_descriptors(request);
+        if (fd < 0) return fd;
         if (*init_fd < count) {
                 fd = raw(SYS_fcntl, *init_fd, F_DUPFD_CLOEXEC, count, 0, 0, 0);
                 if (fd < 0) return fd;
@@ -125,7 +135,7 @@ static int become_init(void *argument) {
 static int be_the_middle(void *argument) {
         struct launch *launch = argument;
         const claunch_request *request = launch->request;
-        int flags = CLONE_VM | CLONE_PIDFD | CLONE_CHILD_CLEARTID | SIGCHLD | (int)request->namespaces;
+        int flags = CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_CHILD_CLEARTID | SIGCHLD | (int)request->namespaces;
         int pidfd = -1;
         launch->running = 1;
         /* libc's clone() is a bare system call with a stack switch. It sets errno if it fails: that of the

@@ -160,6 +160,7 @@ extension Host {
   }
 
   private func adopt(_ worker: Worker) throws(KernelError) {
+    worker.clearLowDescriptors()
     do throws(KernelError) {
       for watched in Watched.allCases where worker.descriptor(watched) >= 0 {
         // Standard input is watched only while something waits to be written.

@@ -245,7 +245,8 @@ extension Host {
   /// who sleeps; a host that only dispatches does without.
   private func watchOthers(of worker: Worker) throws(KernelError) {
     guard worker.others == nil, worker.lifecycle.phase != .gone else { return }
-    let others = OwnedFD(adopting: Int32(try check("epoll_create1", lx_epoll_create())))
+    var others = OwnedFD(adopting: Int32(try check("epoll_create1", lx_epoll_create())))
+    others.move(from: Worker.leastDescriptor)
     for watched in [Watched.control, .stdout, .stderr, .pidfd] where worker.descriptor(watched) >= 0
     {
       try check(

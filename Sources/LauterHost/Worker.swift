@@ -137,6 +137,20 @@ final class Worker {
     }
   }
 
+  /// Leaves low numbers to the host's program, which may use select(2), and to the next launch: see `place_descriptors`
+  /// in CLaunch. Not once they are watched: a watch belongs to a number.
+  func clearLowDescriptors() {
+    session?.move(from: Worker.leastDescriptor)
+    control?.move(from: Worker.leastDescriptor)
+    stdout?.move(from: Worker.leastDescriptor)
+    stderr?.move(from: Worker.leastDescriptor)
+    stdin?.move(from: Worker.leastDescriptor)
+    pidfd?.move(from: Worker.leastDescriptor)
+  }
+
+  /// Above what most programs open, and below the usual limit of 1,024.
+  static let leastDescriptor: Int32 = 256
+
   /// When something of this worker is due.
   var deadline: UInt64? {
     var earliest = lifecycle.deadline

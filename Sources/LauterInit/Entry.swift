@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(CInit)
+  import CInit
+#endif
 #if canImport(CLinux)
   import CLinux
 #endif
@@ -27,17 +30,26 @@ public func lauterInit(
 ) -> Int32 {
   do throws(StepFailure) {
     try prepareProcess()
-    let plan = try readPlan()
-    guard case .execute(let execution)? = plan.steps.last else {
-      throw StepFailure(step: 0, errno: EINVAL)
-    }
-    let index = try walk(plan)
-    var watch = try Watch(starting: plan, from: index, execution)
+    var watch = try startWorker()
+    // Not left to the release of each: the worker's process took references in this memory, and with its exec it never
+    // gave them back.
+    cinit_forget_memory()
     return watch.run()
   } catch {
     tell(.failed(step: error.step, errno: error.errno))
     return 1
   }
+}
+
+/// Walk the plan. Nothing of it is left when this returns: what it gives back has no memory of its own.
+@inline(never)
+private func startWorker() throws(StepFailure) -> Watch {
+  let plan = try readPlan()
+  guard case .execute(let execution)? = plan.steps.last else {
+    throw StepFailure(step: 0, errno: EINVAL)
+  }
+  let index = try walk(plan)
+  return try Watch(starting: plan, from: index, execution)
 }
 
 /// Send a notice. If the host is gone there is nobody to tell, and nothing to do but end.

@@ -11,6 +11,8 @@
 #endif
 
 /// Init once the worker is forked: it reaps, forwards, keeps the time, and ends with the worker or with the host.
+///
+/// Before `run`, nothing in it may have memory of its own (an array, a string): that is forgotten by then.
 struct Watch: ~Copyable {
   /// SIGCHLD, read from a descriptor: a handler would let the worker's signals in.
   static let signals: UInt64 = 1 << UInt64(SIGCHLD - 1)

@@ -19,6 +19,15 @@ package struct OwnedFD: ~Copyable, Sendable {
     return raw
   }
 
+  /// Take a number from `least` on, where one is free; else stay.
+  package mutating func move(from least: Int32) {
+    guard raw >= 0, raw < least else { return }
+    let moved = lx_dup_above(raw, least)
+    guard moved >= 0 else { return }
+    _ = lx_close(raw)
+    raw = Int32(moved)
+  }
+
   // close(2) is never retried: on Linux the descriptor is gone even after EINTR.
   deinit { if raw >= 0 { _ = lx_close(raw) } }
 }

@@ -65,6 +65,13 @@ def eventually(check, within: float, every=0.002):
         time.sleep(every)
 
 
+def run_python(program: str) -> str:
+    """What a Python program of its own process printed; a failure if it did not end well."""
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=60)
+    assert done.returncode == 0, f"it ended with {done.returncode}"
+    return done.stdout.decode()
+
+
 class Traces:
     """What a host leaves in its own process and machine: taken before and after, to be compared."""
 
