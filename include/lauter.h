@@ -158,7 +158,8 @@ LAUTER_CHECKED int32_t lauter_policy_check(const lauter_policy *policy, const ch
 struct lauter_launch;
 
 /**
- * The launch plan of a policy and a launch on this machine, as text: one numbered step a line. Nothing is run.
+ * The launch plan of a policy and a launch on this machine, as text: which namespaces the worker has to itself, then
+ * one numbered step a line. Nothing is run.
  *
  * **Ownership** free the text with lauter_string_free(). **Errors** as lauter_spawn(). **Since** 0.1
  */

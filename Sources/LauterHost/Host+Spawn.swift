@@ -26,13 +26,13 @@
 #endif
 
 extension Host {
-  /// The plan as text, one numbered step a line.
+  /// The plan as text: the namespaces that it begins in, then one numbered step a line.
   package func explain(
     _ policy: Policy, _ launch: Launch, runtimeDirectory: String
   ) throws(HostError) -> String {
     try checkFork()
     let preparation = try prepare(policy, launch, runtimeDirectory, ordinal: 0)
-    var text = ""
+    var text = "in namespaces of its own: \(namespaceNames(preparation.namespaces))\n"
     for (index, step) in preparation.plan.steps.enumerated() {
       text += "\(index + 1)  \(describe(step))\n"
     }
@@ -62,19 +62,7 @@ extension Host {
     do throws(KernelError) {
       return try spawn(id, preparation, policy, launch, cookie)
     } catch {
-      var failure = HostError(error, doing: "starting a worker")
-      if "\(error.call)" == "\(cloneStage)", error.errno == EPERM || error.errno == ENOSPC {
-        failure.code = Int32(LAUTER_ERROR_UNSUPPORTED)
-        failure.message +=
-          "; this process may not make namespaces: it runs in a container or sandbox that refuses them, or a limit of "
-          + "/proc/sys/user is reached"
-      }
-      if error.errno == EACCES, lx_is_dumpable() == 0 {
-        // Its files in /proc belong to root then, the id maps among them.
-        failure.message +=
-          "; this process changed its user id and is not dumpable: let it call prctl(PR_SET_DUMPABLE, 1) first"
-      }
-      throw failure
+      throw HostError(starting: preparation.namespaces, error)
     }
   }
 
@@ -174,7 +162,7 @@ extension Host {
     arm(worker)
   }
 
-  private func launchInit(
+  func launchInit(
     _ preparation: Preparation, _ descriptors: [Int32]
   ) throws(KernelError) -> claunch_result {
     var request = claunch_request()
@@ -197,23 +185,8 @@ extension Host {
         }
       }
     }
-    if error < 0 { throw KernelError(call: stageName(result.stage), errno: -error) }
+    if error < 0 { throw KernelError(call: LaunchStage.name(result.stage), errno: -error) }
     return result
-  }
-
-  private func stageName(_ stage: Int32) -> StaticString {
-    switch claunch_stage(rawValue: UInt32(stage)) {
-    case CLAUNCH_STAGE_MEMORY: "mmap"
-    case CLAUNCH_STAGE_MIDDLE: "clone3"
-    case CLAUNCH_STAGE_CLONE: cloneStage
-    case CLAUNCH_STAGE_SETGROUPS: "write /proc/PID/setgroups"
-    case CLAUNCH_STAGE_UID_MAP: "write /proc/PID/uid_map"
-    case CLAUNCH_STAGE_GID_MAP: "write /proc/PID/gid_map"
-    case CLAUNCH_STAGE_DESCRIPTORS: "dup3"
-    case CLAUNCH_STAGE_CAPABILITIES: "prctl PR_CAP_AMBIENT_RAISE"
-    case CLAUNCH_STAGE_EXEC: "execveat lauter-init"
-    default: "claunch_spawn"
-    }
   }
 
   /// A standard stream that is neither captured nor usable of the host's is /dev/null.
@@ -223,7 +196,7 @@ extension Host {
     return null.raw
   }
 
-  private func planFile(_ plan: Plan) throws(KernelError) -> OwnedFD {
+  func planFile(_ plan: Plan) throws(KernelError) -> OwnedFD {
     let file = OwnedFD(adopting: Int32(try check("memfd_create", lx_memfd_create("lauter-plan"))))
     let bytes = plan.encoded()
     var written = 0
@@ -260,9 +233,6 @@ extension Host {
     return FDPair(first: OwnedFD(adopting: first), second: OwnedFD(adopting: second))
   }
 }
-
-/// Init's clone, as errors name it.
-private let cloneStage: StaticString = "clone with new namespaces"
 
 /// The reading and the writing end, or two ends of the same kind.
 private struct FDPair: ~Copyable {

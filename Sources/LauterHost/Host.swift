@@ -62,7 +62,7 @@ package final class Host: @unchecked Sendable {
       timer = try aboveStandard("timerfd_create", lx_timerfd())
       ownPidfd = try aboveStandard("pidfd_open", lx_pidfd_open(Int32(lx_getpid())))
       null = try aboveStandard("open /dev/null", lx_open("/dev/null", O_RDWR | O_CLOEXEC, 0))
-      initImage = try aboveStandard("lauter-init", Int(claunch_init_open()))
+      initImage = try aboveStandard("open lauter-init", Int(claunch_init_open()))
       try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, wake.raw, EPOLLIN.rawValue, 0))
       try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, timer.raw, EPOLLIN.rawValue, 1))
       guard let mark = lx_fork_mark() else { throw KernelError(call: "madvise", errno: ENOMEM) }

@@ -31,7 +31,7 @@ package struct KernelOffer: Equatable, Sendable {
   package var openFilesSoft: UInt64
   package var openFilesHard: UInt64
   /// Why no user namespace can be made, with the remedy; nil if nothing is known to be in the way.
-  package var obstacle: String?
+  package var obstacle: Diagnosis?
 
   /// Look at this machine.
   package init() {
@@ -55,18 +55,11 @@ package struct KernelOffer: Equatable, Sendable {
     let needed = [KernelOffer.setgid, KernelOffer.setuid, KernelOffer.sysAdmin]
     obstacle = nil
     mapsUsers = userCount > 0 && needed.allSatisfy { csandbox_has_capability($0) == 1 }
-    if KernelOffer.isZero("/proc/sys/user/max_user_namespaces") {
-      obstacle = "switched off on this machine; sysctl user.max_user_namespaces=10000 allows them"
-    } else if !mapsUsers, KernelOffer.isZero("/proc/sys/kernel/unprivileged_userns_clone") {
-      obstacle =
-        "kept from ordinary users on this machine; sysctl kernel.unprivileged_userns_clone=1 "
-        + "allows them"
+    if Circumstances.setting(NamespaceKind.user.knob) == 0 {
+      obstacle = .userNamespacesOff
+    } else if !mapsUsers, Circumstances.setting("kernel.unprivileged_userns_clone") == 0 {
+      obstacle = .ordinaryUserNamespacesOff
     }
-  }
-
-  /// Whether a knob is there and set to 0.
-  private static func isZero(_ knob: String) -> Bool {
-    HostFile.contents(knob, upTo: 64)?.elementsEqual("0\n".utf8) ?? false
   }
 
   private static let setgid: Int32 = 6

@@ -25,14 +25,13 @@ package final class SandboxCompiler {
   /// For tests: another machine.
   init(offer: KernelOffer) { self.offer = offer }
 
-  // CLONE_NEW*.
-  private static let mount: UInt64 = 0x0002_0000
-  private static let cgroup: UInt64 = 0x0200_0000
-  private static let uts: UInt64 = 0x0400_0000
-  private static let ipc: UInt64 = 0x0800_0000
-  private static let user: UInt64 = 0x1000_0000
-  private static let process: UInt64 = 0x2000_0000
-  private static let network: UInt64 = 0x4000_0000
+  private static let mount = NamespaceKind.mount.rawValue
+  private static let cgroup = NamespaceKind.cgroup.rawValue
+  private static let uts = NamespaceKind.uts.rawValue
+  private static let ipc = NamespaceKind.ipc.rawValue
+  private static let user = NamespaceKind.user.rawValue
+  private static let process = NamespaceKind.process.rawValue
+  private static let network = NamespaceKind.network.rawValue
 
   /// Look every path up and make the plan. Nothing is started; the mounts that root's workers need
   /// are made, detached.
@@ -47,7 +46,7 @@ package final class SandboxCompiler {
     var missing = try unenforced(policy)
     if let obstacle = offer.obstacle, policy.isConfined || !offer.mapsUsers {
       throw SandboxError(
-        .unsupported, subject: "user namespaces", message: "user namespaces: \(obstacle)")
+        .unsupported, subject: "user namespaces", message: obstacle.sentence)
     }
     if !policy.isConfined {
       return try unconfined(policy, launch, runtimeDirectory, missing)

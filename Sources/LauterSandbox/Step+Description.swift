@@ -52,7 +52,7 @@ private func sizeText(_ bytes: UInt64) -> String {
 private func octal(_ mode: UInt32) -> String { "0" + String(mode, radix: 8) }
 
 /// The kernel's resource numbers, as most architectures have them.
-private func limitName(_ resource: UInt32) -> String {
+func limitName(_ resource: UInt32) -> String {
   switch resource {
   case 2: "data"
   case 4: "core"

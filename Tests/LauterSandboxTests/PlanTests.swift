@@ -208,9 +208,9 @@ extension Preparation {
 
   @Test func `a machine without user namespaces is told with the remedy`() {
     var offer = ordinaryOffer()
-    offer.obstacle = "switched off"
+    offer.obstacle = Diagnosis("switched off", "switch them on")
     let error = refusal { () throws(SandboxError) in try prepare(offer: offer) }
-    #expect(error?.kind == .unsupported && error?.message == "user namespaces: switched off")
+    #expect(error?.kind == .unsupported && error?.message == "switched off; switch them on")
   }
 
   @Test func `the environment is clean but for what the policy sets`() throws {

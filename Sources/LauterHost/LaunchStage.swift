@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLauter)
+  import CLauter
+#endif
+#if canImport(CLaunch)
+  import CLaunch
+#endif
+#if canImport(CLinux)
+  import CLinux
+#endif
+#if canImport(LauterLinux)
+  import LauterLinux
+#endif
+#if canImport(LauterSandbox)
+  import LauterSandbox
+#endif
+
+/// What happens between the host's call and init's first instruction, as errors name it.
+enum LaunchStage {
+  private static let clone: StaticString = "clone with new namespaces"
+  private static let setgroups: StaticString = "write /proc/PID/setgroups"
+  private static let uidMap: StaticString = "write /proc/PID/uid_map"
+  private static let gidMap: StaticString = "write /proc/PID/gid_map"
+  private static let exec: StaticString = "execveat lauter-init"
+
+  static func name(_ stage: Int32) -> StaticString {
+    switch claunch_stage(rawValue: UInt32(stage)) {
+    case CLAUNCH_STAGE_MEMORY: "mmap"
+    case CLAUNCH_STAGE_MIDDLE: "clone"
+    case CLAUNCH_STAGE_CLONE: clone
+    case CLAUNCH_STAGE_SETGROUPS: setgroups
+    case CLAUNCH_STAGE_UID_MAP: uidMap
+    case CLAUNCH_STAGE_GID_MAP: gidMap
+    case CLAUNCH_STAGE_DESCRIPTORS: "dup3"
+    case CLAUNCH_STAGE_CAPABILITIES: "prctl PR_CAP_AMBIENT_RAISE"
+    case CLAUNCH_STAGE_EXEC: exec
+    default: "claunch_spawn"
+    }
+  }
+
+  /// What was refused, where that is something that the machine may forbid.
+  static func refusal(_ error: KernelError, namespaces: UInt64) -> Refusal? {
+    if error.names(clone) { return .clone(namespaces: namespaces) }
+    if error.names(setgroups) || error.names(uidMap) || error.names(gidMap) { return .maps }
+    if error.names(exec) { return .image }
+    return nil
+  }
+}
+
+extension KernelError {
+  fileprivate func names(_ stage: StaticString) -> Bool {
+    call.utf8CodeUnitCount == stage.utf8CodeUnitCount
+      && memcmp(call.utf8Start, stage.utf8Start, stage.utf8CodeUnitCount) == 0
+  }
+}
+
+extension HostError {
+  /// What kept init from being started, with its cause and remedy where they can be told.
+  init(starting namespaces: UInt64, _ error: KernelError) {
+    self.init(error, doing: "starting a worker")
+    guard let refusal = LaunchStage.refusal(error, namespaces: namespaces) else { return }
+    let diagnosis = diagnose(refusal, error.errno, Circumstances.here())
+    if case .clone = refusal, [EPERM, ENOSPC, EUSERS, EINVAL, ENOSYS].contains(error.errno) {
+      code = Int32(LAUTER_ERROR_UNSUPPORTED)
+    }
+    if let diagnosis { message += "; " + diagnosis.sentence }
+  }
+}
