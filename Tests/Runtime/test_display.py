@@ -139,6 +139,21 @@ class Display(RuntimeTest):
         self.run_cell("go.set()")
         self.host.wait_stdout("'afterwards'")
 
+    def test_a_value_that_shows_itself_is_no_result(self):
+        outcome = self.run_cell("class C:\n  def _ipython_display_(self): display('by myself')\nC()")
+        self.assertEqual([d["text/plain"] for d in outcome.displays()], [b"'by myself'"])
+        self.assertEqual(outcome.answer.parts, [])
+        for error, said in (("NotImplementedError", ""), ("ValueError('told')", "told")):
+            source = "class D:\n  def _ipython_display_(self): raise %s\n  def __repr__(self): return 'D'\nD()" % error
+            self.assertEqual(self.value(source), "D")
+            self.host.wait_stderr(said)
+
+    def test_an_empty_place_is_filled_later(self):
+        outcome = self.run_cell("place = display(display_id='d')\nplace.update(1)")
+        [empty], [update] = outcome.displays(), outcome.displays("update")
+        self.assertEqual(set(empty), {METADATA})
+        self.assertEqual((empty[METADATA], update["text/plain"]), (b'{"display_id": "d"}', b"1"))
+
     def test_ipython_display_is_there_installed_or_not(self):
         outcome = self.run_cell(
             "from IPython.display import display as show, HTML, Markdown, Image, clear_output, Latex, Math, SVG, JSON\n"

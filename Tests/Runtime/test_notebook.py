@@ -114,11 +114,76 @@ class Syntax(RuntimeTest):
     def test_cell_magics(self):
         self.run_cell("%%bash\nfor i in 1 2; do echo n$i; done")
         self.host.wait_stdout("n1\nn2\n")
-        self.assertEqual(self.run_cell("%%html\n<b>x</b>").displays()[0]["text/html"], b"<b>x</b>")
+        self.assertEqual(self.run_cell("%%html\n<b>x</b>").displays()[0]["text/html"], b"<b>x</b>\n")
         self.run_cell("import os, tempfile; os.chdir(tempfile.mkdtemp())")
         self.run_cell("%%writefile f.txt\nline\n")
         self.assertEqual(self.value("open('f.txt').read()"), repr("line\n"))
         self.fails("%%bash\nexit 4", "CalledProcessError")
+
+    def test_a_script_gets_its_arguments_and_the_cell_as_its_input(self):
+        self.run_cell("%%bash -s one two\necho $2 $#")
+        self.host.wait_stdout("two 2\n")
+        self.run_cell("program = 'cat'\n%%script {program}\nas it is" if False else "program = 'cat'")
+        self.run_cell("%%script $program\nas it is")
+        self.host.wait_stdout("as it is\n")
+        failed = self.fails("%%bash\nexit 4", "CalledProcessError")
+        self.assertIn("exit 4", failed.text)
+        self.assertIn("--bg", self.fails("%%bash --bg\ntrue", "ValueError").text)
+
+    def test_capture_keeps_prints_displays_values_and_programs(self):
+        outcome = self.run_cell(
+            "%%capture kept\nimport sys\nprint('out')\n!echo shell\nprint('err', file=sys.stderr)\ndisplay('shown')\n'value'"
+        )
+        self.assertEqual((outcome.displays(), outcome.text), ([], ""))
+        self.assertEqual(self.value("kept.stdout, kept.stderr, len(kept.outputs)"), "('out\\nshell\\n', 'err\\n', 1)")
+        # And it is over: what comes next is seen, also after a cell that failed.
+        self.assertEqual(self.run_cell("display(1)").displays(), [{"text/plain": b"1"}])
+        self.assertIn("line 3", self.fails("%%capture\nprint('lost')\n1/0", "ZeroDivisionError").trace)
+        self.assertEqual(len(self.run_cell("kept.show()").displays()), 1)
+        self.host.wait_stdout("out\nshell\n")
+        self.assertNotIn("lost", self.host.stdout())
+        self.fails("%%capture --what\n1", "ValueError")
+
+    def test_cell_magics_before_others(self):
+        self.run_cell("%%capture inner\n%%bash\necho from bash")
+        self.assertEqual(self.value("inner.stdout"), repr("from bash\n"))
+        self.run_cell("%%time\n!echo timed")
+        self.assertIn("wall time", self.host.wait_stdout("wall time"))
+
+    def test_run_takes_over_the_names_of_a_script(self):
+        self.run_cell("import os, tempfile; os.chdir(tempfile.mkdtemp())")
+        self.run_cell("%%writefile s.py\nimport sys\ngiven = sys.argv\ndef double(): return given * 2\nsys.exit(0) if len(given) > 2 else None")
+        self.assertEqual(self.value("%run s.py a\ngiven, len(double()), __name__"), "(['s.py', 'a'], 4, '__main__')")
+        self.run_cell("%run s a b")
+        self.fails("%run -i s.py", "ValueError")
+
+    def test_environment_and_names_in_magics(self):
+        self.assertEqual(self.value("n = 5\n%env SAMPLE=x{n}\n%env SAMPLE"), "'x5'")
+        self.assertEqual(self.value("%set_env SAMPLE 6\nimport os; os.environ['SAMPLE']"), "'6'")
+
+    def test_timeit_takes_its_options(self):
+        self.run_cell("ran = []")
+        self.assertEqual(self.value("%timeit -n 3 -r 2 ran.append(1)\nlen(ran)"), "6")
+        self.run_cell("%%timeit -n1 -r1 start = 7\nran.append(start)")
+        self.assertEqual(self.value("ran[-1]"), "7")
+        self.fails("%timeit -o 1", "ValueError")
+
+    def test_what_is_for_a_frontend_is_passed_over_and_what_matters_is_not(self):
+        self.run_cell("%load_ext autoreload\n%autoreload 2\n%autosave 60\n%config Completer.use_jedi = False")
+        self.assertIn("IPython", self.fails("%load_ext sql", "ValueError").text)
+        self.fails("%config ZMQInteractiveShell.ast_node_interactivity = 'all'", "ValueError")
+
+    def test_help_shows_nothing_but_what_is_not_there(self):
+        outcome = self.run_cell("len?\n?len\nlen??\n%time?\nstr.join?")
+        self.assertEqual(outcome.text, "")
+        self.run_cell("no_such_thing?\n?str.nothing")
+        missing = "Object `no_such_thing` not found.\nObject `str.nothing` not found.\n"
+        self.assertEqual(self.host.wait_stdout(missing) or self.host.stdout(), missing)
+
+    def test_an_indented_cell_is_taken_as_if_it_were_not(self):
+        self.assertEqual(self.value("  x = 1\n  if x:\n      x += 1\n  x"), "2")
+        self.assertEqual(self.value("\n    %config InlineBackend.x = 1\n    'on'"), "'on'")
+        self.fails("x = 1\n  y = 2", "IndentationError")
 
     def test_unknown_magics_are_refused_with_what_there_is(self):
         for source in ("%frobnicate 3", "%%frobnicate\nx"):

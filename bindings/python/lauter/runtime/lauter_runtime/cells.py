@@ -34,13 +34,11 @@ def compile_cell(source, filename):
     remember(filename, source)
     if source.lstrip("\n").startswith("%%"):
         source = load(".magics").cell(source, filename)
+    try:
         tree = _parse(source, filename)
-    else:
-        try:
-            tree = _parse(source, filename)
-        except SyntaxError as error:
-            # Only what is no Python can be a notebook's own syntax.
-            source, tree = load(".magics").lines(source, filename, error, _parse)
+    except SyntaxError as error:
+        # Only what is no Python can be a notebook's own syntax.
+        source, tree = load(".magics").lines(source, filename, error, _parse)
     body = tree.body
     codes = []
     if body and isinstance(body[-1], _ast.Expr):

@@ -10,6 +10,10 @@ from .interrupt import load
 __all__ = ["DisplayHandle", "clear_output", "display", "publish_display_data", "update_display"]
 
 
+sink = None
+"""While it is set, bundles and their metadata go there instead of to the notebook."""
+
+
 class DisplayHandle:
     """A display that can be changed later: `handle = display(x, display_id=True); handle.update(y)`."""
 
@@ -41,6 +45,8 @@ def display(
     if clear:
         clear_output(wait=True)
     name = "update" if more.pop("update", False) else "display"
+    if not objs and handle is not None:
+        objs, raw = ({},), True  # an empty place, to be filled later
     for obj in objs:
         _show(name, obj, include, exclude, metadata, handle.display_id if handle else None, raw)
     return handle
@@ -53,6 +59,8 @@ def update_display(obj, *, display_id, **arguments):
 
 def clear_output(wait=False):
     """Remove what the cell has shown so far; with `wait`, only when the next output comes."""
+    if sink is not None:
+        return
     _send("clear", [("application/vnd.lauter.metadata+json", b'{"wait":true}' if wait else b'{"wait":false}')])
 
 
@@ -67,21 +75,34 @@ def _show(name, obj, include, exclude, metadata, display_id, raw):
     if raw:
         _publish(name, obj, metadata or {}, display_id)
         return
-    show = bundle.method_of(obj, "_ipython_display_")
-    if show is not None and display_id is None:
-        try:
-            show()
-            return
-        except NotImplementedError:
-            pass
+    if display_id is None and shows_itself(obj):
+        return
     data, own = bundle.bundle_of(obj, include, exclude)
     own.update(metadata or {})
     _publish(name, data, own, display_id)
 
 
+def shows_itself(obj):
+    """Have a value show itself by its `_ipython_display_`; False if it has none, or that fails."""
+    show = load(".bundle").method_of(obj, "_ipython_display_")
+    if show is None:
+        return False
+    try:
+        show()
+    except NotImplementedError:
+        return False
+    except Exception:
+        load(".failure").complain()
+        return False
+    return True
+
+
 def _publish(name, data, metadata, display_id):
     if not isinstance(data, dict):
         raise TypeError("a MIME bundle is a dict by media type, not %s" % type(data).__name__)
+    if sink is not None:
+        sink(data, metadata)
+        return
     if not _send(name, load(".bundle").parts(data, metadata, display_id)):
         # In a forked child, or in a thread after its cell has ended: nobody could say where it belongs.
         sys.stdout.write("%s\n" % data.get("text/plain", ""))

@@ -6,7 +6,7 @@ import mmap
 import os
 import sys
 
-from . import cells, hooks, streams, worker
+from . import cells, display, hooks, streams, worker
 from .interrupt import load
 from .wire import RESULT
 
@@ -25,7 +25,7 @@ _COROUTINE = 0x80  # inspect.CO_COROUTINE
 
 def set_up():
     """Put what notebooks expect into builtins."""
-    from . import ask, display
+    from . import ask
 
     builtins.input = ask.input
     builtins.display = display.display
@@ -71,7 +71,8 @@ def execute(call):
         if not silent:
             if value is not None:
                 builtins._ = value
-                parts = load(".bundle").parts_of(value)
+                if not display.shows_itself(value):
+                    parts = load(".bundle").parts_of(value)
             _publish_figures(value)
         return RESULT, "", parts
     except BaseException as error:

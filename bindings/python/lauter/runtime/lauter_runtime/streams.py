@@ -71,6 +71,11 @@ def _flush_c():
         pass
 
 
+def are_redirected():
+    """Whether Python's streams lead elsewhere than the descriptors that a child would write to."""
+    return sys.stdout is not _ours[0] or sys.stderr is not _ours[1]
+
+
 def repair():
     """Give the next call streams that work, if this one closed them."""
     for index, name in enumerate(("stdout", "stderr")):
