@@ -17,8 +17,8 @@
 /// threads at a time.
 package final class SandboxCompiler {
   package let offer: KernelOffer
-  /// libseccomp takes a millisecond for a program: each is built once.
-  private var filters: [(wish: FilterWish, program: [UInt8])] = []
+  /// Each is built once.
+  private var filters: [(wish: FilterWish, program: SeccompProgram)] = []
   private var machine = SystemFiles()
 
   package init() { offer = KernelOffer() }
@@ -96,10 +96,8 @@ package final class SandboxCompiler {
           scope: LandlockRights.scopes(offer.landlock),
           rules: view.landlockRules(abi: offer.landlock)))
     }
-    steps.append(
-      .seccomp(
-        program: SeccompPrologue.instructions(pass: execution.pass == 0 ? nil : execution.pass)
-          + (try filter(FilterWish(internet: policy.network != .none)))))
+    let wish = FilterWish(internet: policy.network != .none, runsPrograms: policy.runsPrograms)
+    steps.append(.seccomp(program: filter(wish).bytes(pass: execution.pass)))
     steps.append(.execute(execution))
 
     var namespaces =
@@ -207,9 +205,9 @@ package final class SandboxCompiler {
     return steps
   }
 
-  private func filter(_ wish: FilterWish) throws(SandboxError) -> [UInt8] {
+  private func filter(_ wish: FilterWish) -> SeccompProgram {
     for filter in filters where filter.wish == wish { return filter.program }
-    let program = try SeccompFilter.compile(wish)
+    let program = SeccompFilter.compile(wish)
     filters.append((wish, program))
     return program
   }

@@ -6,110 +6,134 @@
 #if canImport(CSandbox)
   import CSandbox
 #endif
-#if canImport(LauterLinux)
-  import LauterLinux
-#endif
 
 /// What decides about a filter: two policies that agree here share one program.
 struct FilterWish: Equatable {
   /// Internet sockets may be made (what they reach is the namespace's to say).
   var internet: Bool
+  /// Programs may be executed; else only the first, by who knows the pass.
+  var runsPrograms: Bool
 }
 
-/// Seccomp programs: which calls by libseccomp, and before them the few checks of arguments, in the
-/// kernel's own words.
-enum SeccompFilter {
-  /// The list of calls, as `struct sock_filter`s.
-  static func compile(_ wish: FilterWish) throws(SandboxError) -> [UInt8] {
-    // Unknown and newer calls do not exist: libraries then take their older way. So does another
-    // architecture's entry.
-    let absent = csandbox_errno(UInt32(ENOSYS))
-    guard let filter = csandbox_filter_new(absent, absent) else {
-      throw SandboxError(
-        .system, subject: "seccomp", message: "seccomp: libseccomp gave no filter", errno: ENOMEM)
-    }
-    defer { csandbox_filter_free(filter) }
+/// Which call gets which answer.
+struct SeccompFilter {
+  private var rules: [UInt32: CallRule] = [:]
+  private static let refused = Verdict.fail(EPERM)
+  /// Unknown and newer calls do not exist: libraries then take their older way.
+  private static let absent = Verdict.fail(ENOSYS)
+
+  static func compile(_ wish: FilterWish) -> SeccompProgram {
+    var filter = SeccompFilter()
     for group in SystemCalls.allowed {
-      for name in group.names { try add(filter, csandbox_allow(), name) }
+      for name in group.names { filter.set(name, .init(otherwise: .allow)) }
     }
-    let refused = csandbox_errno(UInt32(EPERM))
-    for name in SystemCalls.refused { try add(filter, refused, name) }
-    try addSockets(filter, wish)
-    // The query, Linux, and without address randomisation (0x40000), as debuggers and some Lisps
-    // want it; none that makes readable memory executable.
+    for name in SystemCalls.refused { filter.set(name, .init(otherwise: refused)) }
+    filter.checkFiles()
+    filter.checkProcesses(wish)
+    filter.checkSockets(wish)
+    filter.protectInit()
+    return SeccompProgram(filter.rules, unknown: absent)
+  }
+
+  /// Nothing where this machine has no such call.
+  private mutating func set(_ name: String, _ rule: CallRule) {
+    if let number = SystemCalls.number(name) { rules[number] = rule }
+  }
+
+  private mutating func checkFiles() {
+    // TIOCSTI and TIOCLINUX put bytes into the terminal's input, as if typed (a host's shell reads them); TIOCSETD
+    // loads rarely used line disciplines.
+    var ioctl = CallRule(otherwise: .allow)
+    for request: UInt32 in [0x5412, 0x541C, 0x5423] {
+      ioctl.add(.equal(1, request), verdict: SeccompFilter.refused)
+    }
+    set("ioctl", ioctl)
+    // A lease (F_SETLEASE, F_SETDELEG) on a file that the host opens makes that open(2) sleep until it is broken, again
+    // and again; F_SETPIPE_SZ takes pages that are charged to the host's user.
+    var fcntl = CallRule(otherwise: .allow)
+    for command: UInt32 in [1024, 1040, 1031] {
+      fcntl.add(.equal(1, command), verdict: SeccompFilter.refused)
+    }
+    set("fcntl", fcntl)
+    // No set-user-id and no set-group-id bit on what lies in a folder of the machine: `nosuid` holds on the worker's
+    // own mount, and others reach the file by another.
+    let bits: UInt32 = 0o6000
+    for (name, mode) in [
+      ("chmod", 1), ("fchmod", 1), ("fchmodat", 2), ("fchmodat2", 2), ("creat", 1), ("mknod", 1),
+      ("mknodat", 2),
+    ] as [(String, UInt32)] {
+      set(name, .when(.any(mode, bits), then: SeccompFilter.refused))
+    }
+    // O_CREAT, __O_TMPFILE: without them there is no mode.
+    for (name, flags) in [("open", 1), ("openat", 2)] as [(String, UInt32)] {
+      set(
+        name,
+        .when(.any(flags, 0x40_0040), .any(flags + 1, bits), then: SeccompFilter.refused))
+    }
+  }
+
+  private mutating func checkProcesses(_ wish: FilterWish) {
+    // CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET: a user namespace gives capabilities, and
+    // with them reach into parts of the kernel that ordinary users never see.
+    set("clone", .when(.any(0, 0x7E02_0000), then: SeccompFilter.refused))
+    // The query, Linux, and without address randomisation (0x40000), as debuggers and some Lisps want it; none that
+    // makes readable memory executable.
+    var personality = CallRule(otherwise: SeccompFilter.absent)
     for persona: UInt32 in [0xFFFF_FFFF, 0, 0x4_0000] {
-      let condition = equal(0, Int32(bitPattern: persona))
-      try add(filter, csandbox_allow(), "personality", [condition])
+      personality.add(.equal(0, persona), verdict: .allow)
     }
-    return try export(filter)
+    set("personality", personality)
+    guard !wish.runsPrograms else { return }
+    // The kernel does not look at the upper halves of execveat's descriptor and flags. What must be there only init
+    // knows, and a worker cannot read its memory.
+    set("execve", .init(otherwise: SeccompFilter.refused))
+    set("execveat", .when(.pass(0, 4), then: .allow, otherwise: SeccompFilter.refused))
   }
 
-  private static func add(
-    _ filter: OpaquePointer, _ action: UInt32, _ name: String,
-    _ conditions: [csandbox_condition] = []
-  ) throws(SandboxError) {
-    let result = csandbox_filter_rule(filter, action, name, conditions, conditions.count)
-    if result < 0 {
-      throw SandboxError(
-        .system, subject: "seccomp",
-        message: "seccomp: no rule for \(name): \(errnoText(Int32(-result)))",
-        errno: Int32(-result))
+  private mutating func checkSockets(_ wish: FilterWish) {
+    let unix: UInt32 = 1
+    let internet: [UInt32] = [2, 10]
+    let netlink: UInt32 = 16
+    set("socketpair", .when(.equal(0, unix), then: .allow, otherwise: SeccompFilter.absent))
+    var socket = CallRule(otherwise: SeccompFilter.absent)
+    socket.add(.equal(0, unix), verdict: .allow)
+    // Families that programs probe for: IPX, AppleTalk, X.25, PACKET, CAN, TIPC, Bluetooth, ALG, VSOCK (no network
+    // namespace confines it), XDP. Of the rest socket(2) says that it does not exist.
+    for family: UInt32 in [4, 5, 9, 17, 29, 30, 31, 38, 40, 44] {
+      socket.add(.equal(0, family), verdict: .fail(EAFNOSUPPORT))
     }
-  }
-
-  /// socket(2) takes ints: the upper halves of the arguments are not the kernel's to see, and not
-  /// ours.
-  private static func equal(_ argument: UInt32, _ value: Int32) -> csandbox_condition {
-    csandbox_condition(
-      argument: argument, mask: 0xFFFF_FFFF, value: UInt64(UInt32(bitPattern: value)))
-  }
-
-  private static func addSockets(
-    _ filter: OpaquePointer, _ wish: FilterWish
-  ) throws(SandboxError) {
-    let unix: Int32 = 1
-    let internet: [Int32] = [2, 10]
-    let netlink: Int32 = 16
-    try add(filter, csandbox_allow(), "socket", [equal(0, unix)])
-    try add(filter, csandbox_allow(), "socketpair", [equal(0, unix)])
     for family in internet {
       if wish.internet {
         // By default, ICMP's echo, TCP, UDP, ICMPv6's echo. Others load rarely used kernel modules.
-        for transport: Int32 in [0, 1, 6, 17, 58] {
-          try add(filter, csandbox_allow(), "socket", [equal(0, family), equal(2, transport)])
+        for transport: UInt32 in [0, 1, 6, 17, 58] {
+          socket.add(.equal(0, family), .equal(2, transport), verdict: .allow)
         }
       } else {
-        try add(filter, csandbox_errno(UInt32(EACCES)), "socket", [equal(0, family)])
+        socket.add(.equal(0, family), verdict: .fail(EACCES))
       }
     }
     // NETLINK_ROUTE tells getifaddrs(3) the interfaces; it changes none without a capability.
-    try add(filter, csandbox_allow(), "socket", [equal(0, netlink), equal(2, 0)])
-    // Families that programs probe for: IPX, AppleTalk, X.25, PACKET, CAN, TIPC, Bluetooth, ALG,
-    // VSOCK (no network namespace confines it), XDP. Of the rest socket(2) says that it does not
-    // exist.
-    for family: Int32 in [4, 5, 9, 17, 29, 30, 31, 38, 40, 44] {
-      try add(filter, csandbox_errno(UInt32(EAFNOSUPPORT)), "socket", [equal(0, family)])
-    }
+    socket.add(.equal(0, netlink), .equal(2, 0), verdict: .allow)
+    set("socket", socket)
+    // A worker can send the host a connection and let it linger: the host's receive would close it, and wait for up to
+    // eighteen hours. (Linux 6.16 lets the host refuse descriptors altogether, which it does.) SOL_SOCKET, SO_LINGER.
+    set("setsockopt", .when(.equal(1, 1), .equal(2, 13), then: SeccompFilter.refused))
   }
 
-  private static func export(_ filter: OpaquePointer) throws(SandboxError) -> [UInt8] {
-    let fd = csandbox_filter_export(filter)
-    guard fd >= 0 else {
-      throw SandboxError(
-        .system, subject: "seccomp",
-        message: "seccomp: the filter cannot be exported: \(errnoText(Int32(-fd)))",
-        errno: Int32(-fd))
+  /// Init has the worker's user id, so the worker could starve it or take its limits: then the wall clock, orders and
+  /// the report of the end come late or never.
+  private mutating func protectInit() {
+    for name in [
+      "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "prlimit64",
+    ] {
+      set(name, .when(.equal(0, 1), then: SeccompFilter.refused))
     }
-    let file = OwnedFD(adopting: Int32(fd))
-    var status = lx_status()
-    _ = lx_fstat(file.raw, &status)
-    var program = [UInt8](repeating: 0, count: Int(status.size))
-    let count = lx_pread(file.raw, &program, program.count, 0)
-    guard count == program.count, count > 0, count % 8 == 0 else {
-      throw SandboxError(
-        .system, subject: "seccomp", message: "seccomp: the exported filter cannot be read",
-        errno: EIO)
+    // Who is 1, or all of a user's: PRIO_USER, IOPRIO_WHO_USER.
+    for (name, user) in [("setpriority", 2), ("ioprio_set", 3)] as [(String, UInt32)] {
+      var rule = CallRule(otherwise: .allow)
+      rule.add(.equal(0, user), verdict: SeccompFilter.refused)
+      rule.add(.equal(1, 1), verdict: SeccompFilter.refused)
+      set(name, rule)
     }
-    return program
   }
 }

@@ -1,11 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(CSandbox)
+  import CSandbox
+#endif
+
 /// The calls that a confined worker may make, by what they are for, and those that it is refused by
 /// name.
 ///
 /// What stands in neither list does not exist for it (ENOSYS). Names that this machine does not
 /// have are skipped.
 enum SystemCalls {
+  /// The number of a call on this machine; nil if it has none.
+  static func number(_ name: String) -> UInt32? {
+    let number = csandbox_call_number(name)
+    if number >= 0 { return UInt32(number) }
+    // libseccomp's own numbers for what other architectures have are below -1.
+    guard number == -1 else { return nil }
+    return younger.first { $0.name == name }?.number
+  }
+
+  /// Calls that Debian 12's libseccomp does not know. From 424 on every architecture has the same numbers.
+  static let younger: [(name: String, number: UInt32)] = [
+    ("cachestat", 451), ("fchmodat2", 452), ("map_shadow_stack", 453), ("futex_wake", 454),
+    ("futex_wait", 455), ("futex_requeue", 456), ("statmount", 457), ("listmount", 458),
+    ("lsm_get_self_attr", 459), ("lsm_set_self_attr", 460), ("lsm_list_modules", 461),
+    ("mseal", 462), ("setxattrat", 463), ("getxattrat", 464), ("listxattrat", 465),
+    ("removexattrat", 466), ("open_tree_attr", 467), ("file_getattr", 468),
+    ("file_setattr", 469), ("listns", 470),
+  ]
+
   struct Group {
     var name: StaticString
     var names: [String]
@@ -15,17 +38,22 @@ enum SystemCalls {
     Group(
       name: "file",
       names: [
-        "access", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range", "creat",
+        "access", "cachestat", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range",
+        "creat",
         "dup", "dup2", "dup3", "faccessat", "faccessat2", "fadvise64", "fallocate", "fchdir",
         "fchmod", "fchmodat", "fchmodat2", "fchown", "fchownat", "fcntl", "fdatasync",
         "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs",
         "fsync", "ftruncate", "futimesat", "getcwd", "getdents", "getdents64", "getxattr",
+        "getxattrat",
         "inotify_add_watch", "inotify_init", "inotify_init1", "inotify_rm_watch", "ioctl",
-        "lchown", "lgetxattr", "link", "linkat", "listxattr", "llistxattr", "lremovexattr",
+        "lchown", "lgetxattr", "link", "linkat", "listxattr", "listxattrat", "llistxattr",
+        "lremovexattr",
         "lseek", "lsetxattr", "lstat", "mkdir", "mkdirat", "mknod", "mknodat", "newfstatat",
         "open", "openat", "pread64", "preadv", "preadv2", "pwrite64", "pwritev",
         "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "removexattr",
-        "rename", "renameat", "renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat",
+        "removexattrat",
+        "rename", "renameat", "renameat2", "rmdir", "sendfile", "setxattr", "setxattrat", "splice",
+        "stat",
         "statfs", "statx", "symlink", "symlinkat", "sync", "sync_file_range", "syncfs", "tee",
         "truncate", "umask", "unlink", "unlinkat", "utime", "utimensat", "utimes", "vmsplice",
         "write", "writev",
@@ -52,8 +80,10 @@ enum SystemCalls {
     Group(
       name: "memory",
       names: [
-        "brk", "get_mempolicy", "madvise", "mbind", "memfd_create", "mincore", "mlock", "mlock2",
-        "mlockall", "mmap", "mprotect", "mremap", "msync", "munlock", "munlockall", "munmap",
+        "brk", "get_mempolicy", "madvise", "map_shadow_stack", "mbind", "memfd_create", "mincore",
+        "mlock", "mlock2",
+        "mlockall", "mmap", "mprotect", "mremap", "mseal", "msync", "munlock", "munlockall",
+        "munmap",
         "pkey_alloc", "pkey_free", "pkey_mprotect", "set_mempolicy",
         "set_mempolicy_home_node",
       ]),
@@ -78,7 +108,8 @@ enum SystemCalls {
       names: [
         "epoll_create", "epoll_create1", "epoll_ctl", "epoll_ctl_old", "epoll_pwait",
         "epoll_pwait2", "epoll_wait", "epoll_wait_old", "eventfd", "eventfd2", "futex",
-        "futex_waitv", "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive",
+        "futex_requeue", "futex_wait", "futex_waitv", "futex_wake", "mq_getsetattr", "mq_notify",
+        "mq_open", "mq_timedreceive",
         "mq_timedsend", "mq_unlink", "msgctl", "msgget", "msgrcv", "msgsnd", "pipe", "pipe2",
         "poll", "ppoll", "pselect6", "select", "semctl", "semget", "semop", "semtimedop",
         "shmat", "shmctl", "shmdt", "shmget",
@@ -103,11 +134,12 @@ enum SystemCalls {
     "process_vm_writev", "ptrace",
     // Mounts, roots and namespaces.
     "chroot", "fsconfig", "fsmount", "fsopen", "fspick", "mount", "mount_setattr", "move_mount",
-    "open_tree", "pivot_root", "setns", "umount", "umount2", "unshare",
+    "open_tree", "open_tree_attr", "pivot_root", "setns", "umount", "umount2", "unshare",
     // Files by handle, whatever the paths say.
     "name_to_handle_at", "open_by_handle_at",
     // Kernel memory, programs and rings.
-    "add_key", "bpf", "keyctl", "lookup_dcookie", "perf_event_open", "request_key",
+    "add_key", "bpf", "keyctl", "lookup_dcookie", "lsm_set_self_attr", "perf_event_open",
+    "request_key",
     "userfaultfd",
     // The machine.
     "acct", "adjtimex", "clock_adjtime", "clock_settime", "create_module", "delete_module",

@@ -40,8 +40,9 @@ struct FilterEvaluator {
 
   private let instructions: [Instruction]
 
-  init(_ program: [UInt8]) throws(Fault) {
-    guard !program.isEmpty, program.count % 8 == 0, program.count / 8 <= 4096 else {
+  /// - Parameter most: how many instructions it may have: the kernel takes 4,096.
+  init(_ program: [UInt8], most: Int = 4096) throws(Fault) {
+    guard !program.isEmpty, program.count % 8 == 0, program.count / 8 <= most else {
       throw .notInstructions
     }
     var read: [Instruction] = []
@@ -60,6 +61,18 @@ struct FilterEvaluator {
   func decide(
     _ number: Int, architecture: UInt32, _ arguments: [UInt64] = []
   ) throws(Fault) -> Action {
+    try run(number, architecture, arguments).action
+  }
+
+  /// How many instructions it takes to an answer.
+  func steps(_ number: Int, architecture: UInt32) throws(Fault) -> Int {
+    try run(number, architecture, []).steps
+  }
+
+  private func run(
+    _ number: Int, _ architecture: UInt32, _ arguments: [UInt64]
+  ) throws(Fault) -> (action: Action, steps: Int) {
+    var steps = 0
     var data: [UInt32] = [
       UInt32(truncatingIfNeeded: number), architecture, 0, 0,
     ]
@@ -68,24 +81,36 @@ struct FilterEvaluator {
       data += [UInt32(truncatingIfNeeded: value), UInt32(truncatingIfNeeded: value >> 32)]
     }
     var accumulator: UInt32 = 0
+    var index: UInt32 = 0
+    var memory = [UInt32](repeating: 0, count: 16)
     var at = 0
     while true {
       guard instructions.indices.contains(at) else { throw .outOfRange(at) }
       let instruction = instructions[at]
       at += 1
+      steps += 1
       switch instruction.code {
       case 0x20:
         guard instruction.k % 4 == 0, instruction.k / 4 < 16 else {
           throw .loadOutside(instruction.k)
         }
         accumulator = data[Int(instruction.k / 4)]
+      case 0x02, 0x61:
+        guard instruction.k < 16 else { throw .loadOutside(instruction.k) }
+        if instruction.code == 0x02 {
+          memory[Int(instruction.k)] = accumulator
+        } else {
+          index = memory[Int(instruction.k)]
+        }
+      case 0x4C: accumulator |= index
+      case 0xA4: accumulator ^= instruction.k
       case 0x54: accumulator &= instruction.k
       case 0x05: at += Int(instruction.k)
       case 0x15: at += Int(accumulator == instruction.k ? instruction.yes : instruction.no)
       case 0x25: at += Int(accumulator > instruction.k ? instruction.yes : instruction.no)
       case 0x35: at += Int(accumulator >= instruction.k ? instruction.yes : instruction.no)
       case 0x45: at += Int(accumulator & instruction.k != 0 ? instruction.yes : instruction.no)
-      case 0x06: return Action(instruction.k)
+      case 0x06: return (Action(instruction.k), steps)
       default: throw .unknownCode(instruction.code)
       }
     }

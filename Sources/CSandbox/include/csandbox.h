@@ -13,24 +13,6 @@
 static inline uint32_t csandbox_allow(void) { return CSANDBOX_ALLOW; }
 static inline uint32_t csandbox_errno(uint32_t number) { return CSANDBOX_ERRNO(number); }
 
-/* Holds where (argument & mask) == value. */
-typedef struct csandbox_condition {
-        uint32_t argument;
-        uint64_t mask, value;
-} csandbox_condition;
-
-typedef struct csandbox_filter csandbox_filter;
-
-/* A filter for this machine's own architecture. Calls that no rule names get `standard`; every other architecture's
- * entry gets `foreign`. NULL: out of memory. */
-csandbox_filter *csandbox_filter_new(uint32_t standard, uint32_t foreign);
-void csandbox_filter_free(csandbox_filter *filter);
-/* Add a rule for the call `name` where all conditions hold. 1; 0 if this machine or the library knows no such call. */
-long csandbox_filter_rule(csandbox_filter *filter, uint32_t action, const char *name,
-                          const csandbox_condition *conditions, size_t count);
-/* The program as struct sock_filters: a new memfd, at offset 0. */
-long csandbox_filter_export(csandbox_filter *filter);
-
 /* The number of a call on this machine; negative if it has none. */
 long csandbox_call_number(const char *name);
 /* AUDIT_ARCH_* of this machine. */
