@@ -123,7 +123,8 @@ LAUTER_CHECKED int32_t lauter_policy_new(const char *preset, lauter_policy **pol
  *     net none|private|host                          no network, a loopback of its own, the host's network
  *     env NAME=VALUE | env NAME                      set a variable; pass the caller's value of NAME on
  *     run any|none                                   whether further programs may be executed
- *     limit memory=SIZE | processes=N | wall=TIME    SIZE takes K, M, G; TIME takes ms, s, m, h; "none" lifts the limit
+ *     limit memory=SIZE | processes=N | open-files=N | file-size=SIZE | output=SIZE | cpu=TIME | wall=TIME
+ *                                                    SIZE takes K, M, G; TIME takes ms, s, m, h; "none" lifts the limit
  *     allow-missing WORD                             go on when the kernel cannot enforce WORD; the report then says so
  *
  * **Threads** one at a time. **Errors** POLICY: unknown word, bad value (the subject names it); INVALID: NULL.
@@ -305,6 +306,24 @@ LAUTER_CHECKED int32_t lauter_worker_stdin(lauter_host *host, lauter_worker work
 LAUTER_CHECKED int32_t lauter_worker_stop(lauter_host *host, lauter_worker worker, int64_t ask_ms, int64_t term_ms,
                                           lauter_error **error);
 
+/**
+ * Pause a worker: every process of it stops, uses no CPU and starts nothing, until lauter_worker_resume(). Its times
+ * stand still: those of its calls, interrupt-grace, ready-timeout, the wall-clock limit. What it sent before still
+ * arrives, calls may be started and wait, signals and interrupts reach it when it goes on. lauter_worker_kill() is as
+ * quick as ever; lauter_worker_stop() resumes first.
+ *
+ * Returns at once; it holds when the worker's init has been told, mostly within a millisecond (a process within a long
+ * system call stops at its end). A worker that does not run yet is paused when it begins. Pausing twice does nothing
+ * more, there are no events. What was stopped inside before (by a shell's job control) stays stopped after.
+ *
+ * **Threads** any. **Errors** STALE; STATE: it is ending. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_worker_pause(lauter_host *host, lauter_worker worker, lauter_error **error);
+
+/** Let a paused worker go on. Its times go on as well. Returns at once; one that is not paused is left as it is.
+ * **Threads** any. **Errors** STALE. **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_worker_resume(lauter_host *host, lauter_worker worker, lauter_error **error);
+
 struct lauter_event;
 
 /**
@@ -329,10 +348,12 @@ enum {
         LAUTER_REASON_STOPPED = 3,  /**< lauter_worker_stop(): see `rung`. */
         LAUTER_REASON_KILLED = 4,   /**< lauter_worker_kill(). */
         LAUTER_REASON_LAUNCH = 5,   /**< The launch failed: see the event's error. */
-        LAUTER_REASON_PROTOCOL = 6, /**< It broke the protocol. */
+        LAUTER_REASON_PROTOCOL = 6, /**< It broke the protocol, or went on although it was paused. */
         LAUTER_REASON_WALL = 7,     /**< The wall-clock limit. */
         LAUTER_REASON_DEADLINE = 8, /**< It was not ready in time, or did not end a call whose time was up. */
-        LAUTER_REASON_LOST = 9      /**< Its init ended without a word (killed from outside, or out of memory). */
+        LAUTER_REASON_LOST = 9,     /**< Its init ended without a word (killed from outside, or out of memory). */
+        LAUTER_REASON_CPU = 10,     /**< The CPU limit. */
+        LAUTER_REASON_OUTPUT = 11   /**< The output limit. */
 };
 
 /** Rungs of lauter_worker_stop(). */

@@ -170,6 +170,8 @@ private func reasonName(_ reason: UInt32) -> UnsafePointer<CChar> {
   case LAUTER_REASON_PROTOCOL: constant("protocol")
   case LAUTER_REASON_WALL: constant("wall")
   case LAUTER_REASON_DEADLINE: constant("deadline")
+  case LAUTER_REASON_CPU: constant("cpu")
+  case LAUTER_REASON_OUTPUT: constant("output")
   default: constant("lost")
   }
 }

@@ -142,6 +142,28 @@ public func lauter_worker_stdin(
   }
 }
 
+@_cdecl("lauter_worker_pause") @implementation
+public func lauter_worker_pause(
+  _ host: OpaquePointer?, _ worker: lauter_worker, _ error: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  status(error) { () throws(HostError) in
+    let host: Host = try object(host, "host")
+    try host.pause(worker)
+    return 0
+  }
+}
+
+@_cdecl("lauter_worker_resume") @implementation
+public func lauter_worker_resume(
+  _ host: OpaquePointer?, _ worker: lauter_worker, _ error: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  status(error) { () throws(HostError) in
+    let host: Host = try object(host, "host")
+    try host.resume(worker)
+    return 0
+  }
+}
+
 @_cdecl("lauter_worker_stop") @implementation
 public func lauter_worker_stop(
   _ host: OpaquePointer?, _ worker: lauter_worker, _ ask: Int64, _ term: Int64,

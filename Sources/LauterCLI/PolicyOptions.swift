@@ -42,7 +42,8 @@ struct PolicyOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "memory=SIZE, processes=N or wall=TIME; 'none' lifts a limit.", valueName: "limit"))
+      "memory=SIZE, processes=N, open-files=N, file-size=SIZE, output=SIZE, cpu=TIME or wall=TIME; "
+        + "'none' lifts a limit.", valueName: "limit"))
   var limit: [String] = []
 
   @Option(

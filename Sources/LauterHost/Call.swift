@@ -7,7 +7,7 @@ final class Call {
   let cookie: UInt64
   /// Its entry in the worker's control page.
   let slot: UInt16
-  /// When it is interrupted, and then when its worker is killed.
+  /// When it is interrupted, and then when its worker is killed: in its worker's own time.
   var deadline: UInt64?
   let graceNanoseconds: UInt64
   var timedOut = false

@@ -68,7 +68,8 @@ extension Host {
       let call = Call(
         id: id, worker: worker, cookie: cookie, slot: slot,
         deadline: timeoutMilliseconds < 0
-          ? nil : lx_now() + Bounds.nanoseconds(UInt64(timeoutMilliseconds)),
+          ? nil
+          : worker.lifecycle.ownTime(lx_now()) + Bounds.nanoseconds(UInt64(timeoutMilliseconds)),
         graceNanoseconds: Bounds.nanoseconds(worker.launch.interruptGraceMilliseconds))
       worker.calls.append(call)
       calls[id] = call

@@ -63,8 +63,10 @@ extension Host {
   func runTimers(of worker: Worker, now: UInt64) {
     guard worker.lifecycle.phase != .gone else { return }
     perform(worker.lifecycle.timer(now: now), worker)
-    for call in worker.calls {
-      guard let deadline = call.deadline, deadline <= now else { continue }
+    let time = worker.lifecycle.ownTime(now)
+    // While it is paused no call's time goes on.
+    for call in worker.lifecycle.isPaused ? [] : worker.calls {
+      guard let deadline = call.deadline, deadline <= time else { continue }
       if call.timedOut {
         guard call === worker.calls.first else {
           giveUp(call)
@@ -74,7 +76,7 @@ extension Host {
         perform(worker.lifecycle.end(.overdue, now: now), worker)
       } else {
         call.timedOut = true
-        call.deadline = now &+ call.graceNanoseconds
+        call.deadline = time &+ call.graceNanoseconds
         interrupt(call)
       }
     }
@@ -122,6 +124,8 @@ extension Host {
         worker.outbox.append(OutgoingMessage(kind: .stop))
         flush(worker)
       case .terminate: worker.order(.signal(15, group: true))
+      case .pause: worker.order(.pause)
+      case .resume: worker.order(.resume)
       case .kill: worker.order(.signal(9, group: false))
       case .destroy: worker.destroy()
       }
@@ -198,7 +202,9 @@ extension Host {
   }
 
   private func output(_ worker: Worker, _ message: Message) throws(WireError) {
-    guard let call = try inFlight(message.id, worker), !call.abandoned else { return }
+    let call = try inFlight(message.id, worker)
+    guard allowed(message.bodySize, worker) == message.bodySize else { return }
+    guard let call, !call.abandoned else { return }
     drainStreams(worker)
     let event = Event(LAUTER_EVENT_OUTPUT, of: worker)
     event.call = call.id
@@ -278,9 +284,25 @@ extension Host {
     }
   }
 
-  private func keep(_ bytes: UnsafeRawBufferPointer, _ worker: Worker, _ watched: Watched) {
+  /// How many of the next `count` bytes of output the policy lets the worker make. With fewer than it made it is killed,
+  /// and makes none any more.
+  private func allowed(_ count: Int, _ worker: Worker) -> Int {
+    guard let left = worker.outputLeft else { return count }
+    let allowed = min(UInt64(count), left)
+    worker.outputLeft = left - allowed
+    if allowed < count {
+      worker.outputLeft = 0
+      perform(worker.lifecycle.end(.outputLimit, now: lx_now()), worker)
+      arm(worker)
+    }
+    return Int(allowed)
+  }
+
+  private func keep(_ written: UnsafeRawBufferPointer, _ worker: Worker, _ watched: Watched) {
     // Only the program writes there: it runs, though init's word of it is still on its way.
     if worker.lifecycle.phase == .launching { perform(worker.lifecycle.notice(.started), worker) }
+    let bytes = UnsafeRawBufferPointer(rebasing: written[..<allowed(written.count, worker)])
+    guard bytes.count > 0 else { return }
     let stream = watched == .stdout ? LAUTER_STREAM_STDOUT : LAUTER_STREAM_STDERR
     if watched == .stderr {
       worker.stderrTail.append(contentsOf: bytes.suffix(Bounds.stderrTail))
@@ -377,7 +399,7 @@ extension Host {
     var report = Report()
     let exit = worker.lifecycle.exit ?? Control.Exit()
     (report.reason, report.why) = worker.lifecycle.reason(
-      wallMilliseconds: worker.policy.wallMilliseconds ?? 0, launchFailure: failure?.message)
+      limits: LimitsTold(worker.policy), launchFailure: failure?.message)
     report.exitCode = exit.code
     report.signal = exit.signal
     report.rung = report.reason == LAUTER_REASON_STOPPED ? worker.lifecycle.rung : LAUTER_RUNG_NONE

@@ -50,7 +50,7 @@ extension Host {
     let worker = try locked { () throws(HostError) -> Worker in try self.worker(id) }
     try sleep(for: worker, milliseconds) {
       // Who waits for the end alone does not take its messages: they must not hold it up.
-      if worker.isPaused { self.dropUntaken(worker) }
+      if worker.isFull { self.dropUntaken(worker) }
       return worker.lifecycle.phase == .gone
     }
     return try locked { () throws(HostError) in
@@ -98,7 +98,7 @@ extension Host {
         return true
       }
       if call.abandoned || calls[id] !== call { throw .staleCall(id) }
-      if call.worker.isPaused {
+      if call.worker.isFull {
         throw HostError(
           LAUTER_ERROR_LIMIT, subject: "\(call.worker.id)",
           "worker \(call.worker.id) has sent more than is kept: take its events first")

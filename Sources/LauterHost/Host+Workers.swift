@@ -54,6 +54,24 @@ extension Host {
     }
   }
 
+  package func pause(_ id: UInt64) throws(HostError) {
+    try checkFork()
+    try locked { () throws(HostError) in
+      let worker = try worker(id)
+      guard !worker.lifecycle.isEnding else { throw .state(id, "is ending and cannot be paused") }
+      perform(worker.lifecycle.pause(now: lx_now()), worker)
+    }
+  }
+
+  package func resume(_ id: UInt64) throws(HostError) {
+    try checkFork()
+    try locked { () throws(HostError) in
+      let worker = try worker(id)
+      perform(worker.lifecycle.resume(now: lx_now()), worker)
+      arm(worker)
+    }
+  }
+
   // MARK: Standard input
 
   package func writeStdin(_ id: UInt64, _ bytes: UnsafeRawBufferPointer) throws(HostError) {

@@ -184,10 +184,10 @@ package final class Host: @unchecked Sendable {
     if let message = event.message {
       worker.messageBytes += message.cost
       worker.messageCount += 1
-      if !worker.isPaused,
+      if !worker.isFull,
         worker.messageBytes > Bounds.untakenBytes || worker.messageCount > Bounds.untakenMessages
       {
-        worker.isPaused = true
+        worker.isFull = true
         watchSession(worker)
       }
     }
@@ -215,10 +215,10 @@ package final class Host: @unchecked Sendable {
       guard let message = event.message else { return }
       worker.messageBytes -= message.cost
       worker.messageCount -= 1
-      if worker.isPaused && worker.messageBytes < Bounds.untakenBytes / 2
+      if worker.isFull && worker.messageBytes < Bounds.untakenBytes / 2
         && worker.messageCount < Bounds.untakenMessages / 2
       {
-        worker.isPaused = false
+        worker.isFull = false
         watchSession(worker)
       }
     }

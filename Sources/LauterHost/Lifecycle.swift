@@ -12,6 +12,9 @@
 
 /// The life of one worker as a pure machine: what happens goes in, what to do comes out. Times are nanoseconds of the
 /// monotonic clock.
+///
+/// A worker that is paused has a time of its own, which stands still: what is due to it is kept in that. Only the end of
+/// an init that does not end is kept in the clock's.
 package struct Lifecycle {
   package enum Phase: Equatable, Sendable {
     /// Init runs; the program does not yet.
@@ -30,6 +33,9 @@ package struct Lifecycle {
     case ask
     /// SIGTERM to the worker's process group.
     case terminate
+    /// Stop every process of the worker; go on with them.
+    case pause
+    case resume
     /// Let init kill the worker, tell what it used, and end, which ends everything else.
     case kill
     /// SIGKILL to init itself: the kernel kills everything, and nobody tells what was used.
@@ -41,6 +47,7 @@ package struct Lifecycle {
     case killed
     case notReady(milliseconds: UInt64)
     case overdue
+    case outputLimit
     case breach(WireError)
     case closedSession
     case badNotice
@@ -58,6 +65,9 @@ package struct Lifecycle {
   private var killAt: UInt64?
   private var closedAt: UInt64?
   private var destroyAt: UInt64?
+  private var pausedAt: UInt64?
+  /// Nanoseconds of earlier pauses.
+  private var pausedBefore: UInt64 = 0
 
   /// How long init may take to do what it was told.
   package static let killGrace: UInt64 = 250_000_000
@@ -76,7 +86,33 @@ package struct Lifecycle {
     phase == .gone || rung != LAUTER_RUNG_NONE || verdict != nil || failure != nil || exit != nil
   }
 
-  /// When `timer` wants to be called next.
+  // MARK: Its own time
+
+  package var isPaused: Bool { pausedAt != nil }
+
+  /// The worker's own time at `now`.
+  package func ownTime(_ now: UInt64) -> UInt64 { (pausedAt ?? now) &- pausedBefore }
+
+  /// When the clock will show the worker's own `time`; nil while that stands still.
+  package func clockTime(of time: UInt64) -> UInt64? {
+    isPaused ? nil : time &+ min(pausedBefore, .max - time)
+  }
+
+  /// Twice is as good as once. Of a worker that does not run yet it holds from its first moment on.
+  package mutating func pause(now: UInt64) -> [Action] {
+    guard !isPaused, !isEnding else { return [] }
+    pausedAt = now
+    return [.pause]
+  }
+
+  package mutating func resume(now: UInt64) -> [Action] {
+    guard let pausedAt else { return [] }
+    pausedBefore &+= now &- pausedAt
+    self.pausedAt = nil
+    return phase == .gone ? [] : [.resume]
+  }
+
+  /// When `timer` wants to be called next, on the clock.
   package var deadline: UInt64? {
     var earliest: UInt64?
     func consider(_ time: UInt64?) {
@@ -86,6 +122,7 @@ package struct Lifecycle {
     consider(termAt)
     consider(killAt)
     consider(closedAt)
+    earliest = earliest.flatMap { clockTime(of: $0) }
     consider(destroyAt)
     return earliest
   }
@@ -127,15 +164,27 @@ package struct Lifecycle {
   }
 
   package mutating func sessionClosed(now: UInt64) {
-    if exit == nil, closedAt == nil, phase != .gone { closedAt = now + Lifecycle.closedGrace }
+    if exit == nil, closedAt == nil, phase != .gone {
+      closedAt = ownTime(now) + Lifecycle.closedGrace
+    }
   }
 
   package mutating func stop(now: UInt64, askNanoseconds: UInt64, termNanoseconds: UInt64)
     -> [Action]
   {
     guard phase != .gone else { return [] }
+    // Who is paused hears nothing.
+    let resumed = resume(now: now)
+    let climbed = climb(now: now, askNanoseconds, termNanoseconds)
+    return resumed + climbed
+  }
+
+  private mutating func climb(
+    now: UInt64, _ askNanoseconds: UInt64, _ termNanoseconds: UInt64
+  ) -> [Action] {
     readyAt = nil
-    let term = now &+ askNanoseconds
+    let time = ownTime(now)
+    let term = time &+ askNanoseconds
     let kill = term &+ termNanoseconds
     let first = rung == LAUTER_RUNG_NONE
     if rung < LAUTER_RUNG_TERM { termAt = min(termAt ?? .max, term) }
@@ -144,7 +193,7 @@ package struct Lifecycle {
     rung = LAUTER_RUNG_ASKED
     // A program without a session cannot be asked, one that is not ready would not hear it.
     let canAsk = hasSession && phase == .ready
-    if !canAsk { termAt = now }
+    if !canAsk { termAt = time }
     return (canAsk ? [.ask] : []) + timer(now: now)
   }
 
@@ -163,25 +212,27 @@ package struct Lifecycle {
 
   package mutating func timer(now: UInt64) -> [Action] {
     guard phase != .gone else { return [] }
-    if let time = readyAt, time <= now {
-      readyAt = nil
-      return end(.notReady(milliseconds: readyMilliseconds), now: now)
-    }
-    if let time = closedAt, time <= now {
-      closedAt = nil
-      return end(.closedSession, now: now)
-    }
     if let time = destroyAt, time <= now {
       destroyAt = nil
       return [.destroy]
     }
-    if let time = killAt, time <= now {
+    if isPaused { return [] }
+    let own = ownTime(now)
+    if let time = readyAt, time <= own {
+      readyAt = nil
+      return end(.notReady(milliseconds: readyMilliseconds), now: now)
+    }
+    if let time = closedAt, time <= own {
+      closedAt = nil
+      return end(.closedSession, now: now)
+    }
+    if let time = killAt, time <= own {
       killAt = nil
       termAt = nil
       rung = LAUTER_RUNG_KILL
       return kill(now: now)
     }
-    if let time = termAt, time <= now {
+    if let time = termAt, time <= own {
       termAt = nil
       rung = LAUTER_RUNG_TERM
       return [.terminate]
@@ -199,7 +250,7 @@ package struct Lifecycle {
   }
 
   /// The reason of the report, and its sentence.
-  package func reason(wallMilliseconds: UInt64, launchFailure: String?) -> (
+  package func reason(limits: LimitsTold, launchFailure: String?) -> (
     reason: Int, why: String
   ) {
     if failure != nil {
@@ -221,13 +272,23 @@ package struct Lifecycle {
       )
     case .overdue:
       return (LAUTER_REASON_DEADLINE, "a call's time was up and interrupts did not end it")
+    case .outputLimit:
+      return (LAUTER_REASON_OUTPUT, "the output limit of \(byteText(limits.output)) was passed")
     case .killed, nil: break
     }
     if let exit, exit.wallLimit {
       return (
         LAUTER_REASON_WALL,
-        "the wall-clock limit of \(durationText(milliseconds: wallMilliseconds)) was reached"
+        "the wall-clock limit of \(durationText(milliseconds: limits.wall)) was reached"
       )
+    }
+    if let exit, exit.cpuLimit {
+      return (
+        LAUTER_REASON_CPU, "the CPU limit of \(durationText(milliseconds: limits.cpu)) was reached"
+      )
+    }
+    if let exit, exit.ranPaused {
+      return (LAUTER_REASON_PROTOCOL, "the worker went on although it was paused")
     }
     if verdict == .killed, exit == nil || exit!.signal == 9 {
       return (LAUTER_REASON_KILLED, "killed by its host")
@@ -248,8 +309,11 @@ package struct Lifecycle {
         LAUTER_REASON_LOST, "its init ended without a word: killed from outside, or out of memory"
       )
     }
-    return exit.code >= 0
-      ? (LAUTER_REASON_EXITED, "it exited with status \(exit.code)")
-      : (LAUTER_REASON_SIGNALED, "it was ended by \(signalText(exit.signal))")
+    if exit.code >= 0 { return (LAUTER_REASON_EXITED, "it exited with status \(exit.code)") }
+    var why = "it was ended by \(signalText(exit.signal))"
+    if exit.signal == 25 && limits.file > 0 {
+      why = "it was ended by SIGXFSZ: the file size limit of \(byteText(limits.file)) was reached"
+    }
+    return (LAUTER_REASON_SIGNALED, why)
   }
 }

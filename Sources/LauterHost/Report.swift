@@ -50,3 +50,11 @@ func durationText(milliseconds: UInt64) -> String {
   let tenths = milliseconds % 1000 / 100
   return tenths == 0 ? "\(milliseconds / 1000) s" : "\(milliseconds / 1000).\(tenths) s"
 }
+
+/// "64 MiB", "1500 KiB", "1000 bytes": exact.
+func byteText(_ bytes: UInt64) -> String {
+  if bytes == 1 { return "1 byte" }
+  if bytes % (1 << 30) == 0 { return "\(bytes >> 30) GiB" }
+  if bytes % (1 << 20) == 0 { return "\(bytes >> 20) MiB" }
+  return bytes % (1 << 10) == 0 ? "\(bytes >> 10) KiB" : "\(bytes) bytes"
+}

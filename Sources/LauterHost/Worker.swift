@@ -77,16 +77,18 @@ final class Worker {
   var sessionReads: UInt64 = 0
   /// What is being read was in the session when its streams were seen to be empty.
   var streamsWereEmpty = false
+  /// Bytes of output that the policy lets it make yet; nil without a limit.
+  var outputLeft: UInt64?
   /// Messages that nobody has taken.
   var messageBytes = 0
   var messageCount = 0
   /// The session is not read while too much is untaken.
-  var isPaused = false
+  var isFull = false
   /// Nor while it does not read the answers to its own calls.
   var isChoked = false
   /// It takes nothing any more.
   var isDeaf = false
-  var isReading: Bool { !isPaused && !isChoked }
+  var isReading: Bool { !isFull && !isChoked }
 
   /// Who sleeps for this worker.
   var waiters: [Waiter] = []
@@ -108,6 +110,7 @@ final class Worker {
     self.hasSession = hasSession
     self.page = page
     interruptsGroup = policy.isConfined
+    outputLeft = policy.outputBytes
     spawnedAt = now
     lifecycle = Lifecycle(
       hasSession: hasSession, now: now, readyMilliseconds: launch.readyTimeoutMilliseconds)
@@ -153,11 +156,13 @@ final class Worker {
 
   /// When something of this worker is due.
   var deadline: UInt64? {
-    var earliest = lifecycle.deadline
+    var earliest: UInt64?
     for call in calls {
       if let time = call.deadline, time < earliest ?? .max { earliest = time }
     }
-    return earliest
+    let call = earliest.flatMap { lifecycle.clockTime(of: $0) }
+    guard let call, let own = lifecycle.deadline else { return call ?? lifecycle.deadline }
+    return min(call, own)
   }
 
   func call(_ id: UInt64) -> Call? { calls.first { $0.id == id } }

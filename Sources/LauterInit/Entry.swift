@@ -48,8 +48,9 @@ private func startWorker() throws(StepFailure) -> Watch {
   guard case .execute(let execution)? = plan.steps.last else {
     throw StepFailure(step: 0, errno: EINVAL)
   }
-  let index = try walk(plan)
-  return try Watch(starting: plan, from: index, execution)
+  var processes: OwnedFD?
+  let index = try walk(plan, &processes)
+  return try Watch(starting: plan, from: index, execution, processes.take())
 }
 
 /// Send a notice. If the host is gone there is nobody to tell, and nothing to do but end.
@@ -120,9 +121,11 @@ func at<Result: ~Copyable>(
   }
 }
 
-/// Walk the steps that init takes itself. Returns the index of the first that is the worker's.
-private func walk(_ plan: Plan) throws(StepFailure) -> Int {
+/// Walk the steps that init takes itself. Returns the index of the first that is the worker's, and sets `processes` to
+/// the folder of the worker's processes if the plan makes one.
+private func walk(_ plan: Plan, _ processes: inout OwnedFD?) throws(StepFailure) -> Int {
   var sandbox = Sandbox()
+  defer { processes = sandbox.takeProcesses() }
   for index in plan.steps.indices {
     switch plan.steps[index] {
     case .limit, .landlock, .seccomp, .execute: return index

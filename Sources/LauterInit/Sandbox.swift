@@ -20,6 +20,8 @@ struct Sandbox: ~Copyable {
   /// The folder that something was made in last, open: a plan goes folder by folder. -1 for none.
   private var parentFD: Int32 = -1
   private var parentPath = ""
+  /// What init will watch the worker's processes by.
+  private var processes: OwnedFD?
   /// The new root holds the file that masks are mounts of.
   private var hasMask = false
 
@@ -276,7 +278,24 @@ struct Sandbox: ~Copyable {
     let proc = try filesystem.mounted(attributes)
     try mount(proc, on: path, isDirectory: true)
     if masked { try maskProc(proc) }
+    if masked || options.isEmpty {
+      processes = try folder(of: proc)
+    } else {
+      // The worker's hides who is not dumpable, which a worker can choose to be. Nobody else ever sees this one.
+      let own = try Filesystem("proc")
+      try own.set(list: "subset=pid")
+      processes = try folder(of: try own.mounted(attributes))
+    }
   }
+
+  /// A mount's root as a folder that can be read.
+  private func folder(of mount: consuming OwnedFD) throws(KernelError) -> OwnedFD {
+    let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
+    return OwnedFD(adopting: Int32(try check("openat", lx_openat(mount.raw, ".", flags, 0))))
+  }
+
+  /// The processes of the worker's namespace, where the plan mounted its /proc.
+  mutating func takeProcesses() -> OwnedFD? { processes.take() }
 
   /// What container runtimes hide of a full /proc: the machine's secrets and its knobs. Entries that this kernel does
   /// not have are passed over.

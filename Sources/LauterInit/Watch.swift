@@ -10,7 +10,8 @@
   import LauterPlan
 #endif
 
-/// Init once the worker is forked: it reaps, forwards, keeps the time, and ends with the worker or with the host.
+/// Init once the worker is forked: it reaps, forwards, keeps the times, pauses, and ends with the worker or with the
+/// host.
 ///
 /// Before `run`, nothing in it may have memory of its own (an array, a string): that is forgotten by then.
 struct Watch: ~Copyable {
@@ -22,12 +23,26 @@ struct Watch: ~Copyable {
 
   private let worker: Int32
   private let signalFD: OwnedFD
-  /// On the monotonic clock, in nanoseconds; nil without a limit.
+  private let processes: Processes
+  /// In nanoseconds of `time`; nil without a limit.
   private var deadline: UInt64?
+  private var cpuLimit: CPULimit?
+  private var pause: Pause?
+  /// How long the worker was paused before, in nanoseconds.
+  private var paused: UInt64 = 0
   private var hitWallLimit = false
+  private var hitCPULimit = false
+  private var ranPaused = false
+  private var killed = false
 
   /// Start the worker, which takes the steps of `plan` from `index` on. Returns once its program runs.
-  init(starting plan: Plan, from index: Int, _ execution: Execution) throws(StepFailure) {
+  init(
+    starting plan: Plan, from index: Int, _ execution: Execution, _ proc: consuming OwnedFD?
+  ) throws(StepFailure) {
+    // A worker whose processes cannot be seen cannot be limited either.
+    if execution.cpuMilliseconds > 0 && proc == nil {
+      throw StepFailure(step: UInt32(plan.steps.count), errno: EINVAL)
+    }
     var child = Worker(plan, from: index, execution)
     // No interrupt of the host's may arrive before this.
     let (signals, pid) = try at(plan.steps.count) { () throws(KernelError) in
@@ -40,9 +55,14 @@ struct Watch: ~Copyable {
     if let failure = child.failure { throw failure }
     worker = pid
     signalFD = OwnedFD(adopting: signals)
+    processes = Processes(proc)
     if execution.wallMilliseconds > 0 {
       let wall = min(execution.wallMilliseconds, Watch.longest) * 1_000_000
       deadline = lx_now() + wall
+    }
+    if execution.cpuMilliseconds > 0 {
+      cpuLimit = CPULimit(
+        milliseconds: execution.cpuMilliseconds, processors: lx_processors(), now: lx_now())
     }
     tell(.started)
   }
@@ -62,36 +82,119 @@ struct Watch: ~Copyable {
       if fds[1].revents != 0 { return end(1) }
       if fds[0].revents != 0 && !obey() { return end(1) }
       if fds[2].revents != 0 && reap() { return end(0) }
-      enforceLimit()
+      enforceLimits()
     }
   }
 
   /// Close what is the worker's: pipes and the session must end with it, not with init.
   private func letGo() {
-    _ = lx_close_range(0, 2, 0)
-    let kept = signalFD.raw
-    if kept > InitDescriptor.hostPidfd + 1 {
-      _ = lx_close_range(UInt32(InitDescriptor.hostPidfd + 1), UInt32(kept - 1), 0)
+    let kept = [
+      InitDescriptor.control, InitDescriptor.hostPidfd, signalFD.raw, processes.descriptor,
+    ]
+    var next: Int32 = 0
+    while true {
+      var least = Int32.max
+      for fd in kept where fd >= next && fd < least { least = fd }
+      if least > next { _ = lx_close_range(UInt32(next), UInt32(least - 1), 0) }
+      if least == .max { return }
+      next = least + 1
     }
-    _ = lx_close_range(UInt32(kept + 1), UInt32.max, 0)
   }
 
-  /// Nanoseconds to the deadline, for poll; -1 without one.
+  // MARK: Time
+
+  /// The monotonic clock without the pauses.
+  private func time(_ now: UInt64) -> UInt64 { (pause?.began ?? now) - paused }
+
+  /// Nanoseconds until something is due, for poll; -1 if nothing will be.
   private func timeout() -> Int64 {
-    guard let deadline else { return -1 }
     let now = lx_now()
-    return deadline > now ? Int64(deadline - now) : 0
+    var left: UInt64?
+    if let pause {
+      if processes.areSeen { left = pause.due > now ? pause.due - now : 0 }
+    } else {
+      let time = time(now)
+      if let deadline { left = deadline > time ? deadline - time : 0 }
+      if let due = cpuLimit?.due { left = min(left ?? .max, due > time ? due - time : 0) }
+    }
+    guard let left else { return -1 }
+    return Int64(left)
   }
 
-  private mutating func enforceLimit() {
-    guard let deadline, lx_now() >= deadline else { return }
-    self.deadline = nil
-    hitWallLimit = true
-    _ = lx_kill(worker, SIGKILL)
+  private mutating func enforceLimits() {
+    let now = lx_now()
+    if pause != nil { return lookWhilePaused(now) }
+    let time = time(now)
+    if let deadline, time >= deadline {
+      self.deadline = nil
+      hitWallLimit = true
+      _ = lx_kill(worker, SIGKILL)
+    }
+    if let due = cpuLimit?.due, time >= due { lookAtCPU(time) }
   }
+
+  private mutating func lookAtCPU(_ time: UInt64) {
+    guard var limit = cpuLimit else { return }
+    var used = processes.used()
+    // Again: who is reaped during a look may be counted twice, but not in two looks.
+    if limit.isReached(used) { used = min(used, processes.used()) }
+    if limit.isReached(used) {
+      cpuLimit = nil
+      hitCPULimit = true
+      _ = lx_kill(worker, SIGKILL)
+    } else {
+      limit.note(used, now: time)
+      cpuLimit = limit
+    }
+  }
+
+  // MARK: Pausing
+
+  private mutating func stopAll() {
+    guard pause == nil else { return }
+    pause = Pause(now: lx_now())
+    _ = lx_kill(everybody, SIGSTOP)
+  }
+
+  private mutating func continueAll() {
+    guard let pause else { return }
+    paused += lx_now() - pause.began
+    self.pause = nil
+    // Who was stopped before, by a shell inside, stays so. (All are still, so nothing changes while they are counted.)
+    var stoppedBefore = 0
+    processes.each { if processes.wasStopped($0) { stoppedBefore += 1 } }
+    if stoppedBefore == 0 {
+      _ = lx_kill(everybody, SIGCONT)
+    } else {
+      processes.each { if !processes.wasStopped($0) { _ = lx_kill($0, SIGCONT) } }
+    }
+    for signal in 1...Int32(64) {
+      let bit: UInt64 = 1 << UInt64(signal - 1)
+      if pause.heldForProcess & bit != 0 { _ = lx_kill(worker, signal) }
+      if pause.heldForGroup & bit != 0 { _ = lx_kill(-worker, signal) }
+    }
+  }
+
+  /// All of the namespace but its PID 1, atomically. Without a namespace of its own that would be all of the machine:
+  /// there the worker's group is all there is to aim at.
+  private var everybody: Int32 { lx_getpid() == 1 ? -1 : -worker }
+
+  private mutating func lookWhilePaused(_ now: UInt64) {
+    guard var pause, processes.areSeen, now >= pause.due else { return }
+    switch pause.look(processes.used(), now: now) {
+    case .quiet: break
+    case .runsOn: processes.each { if processes.runsOn($0) { _ = lx_kill($0, SIGSTOP) } }
+    case .hopeless:
+      ranPaused = true
+      _ = lx_kill(worker, SIGKILL)
+    }
+    self.pause = pause
+  }
+
+  // MARK: Orders
 
   /// Carry out one order. False when the host is gone.
-  private func obey() -> Bool {
+  private mutating func obey() -> Bool {
     var packet = [UInt8](repeating: 0, count: Control.size)
     let count = lx_receive_packet(InitDescriptor.control, &packet, packet.count)
     if count == -Int(EAGAIN) || count == -Int(EINTR) { return true }
@@ -99,7 +202,15 @@ struct Watch: ~Copyable {
     guard count == packet.count, let order = Control.Order(decoding: packet) else { return true }
     switch order {
     case .signal(let number, let group):
-      _ = lx_kill(group ? -worker : worker, number)
+      if number == SIGKILL { killed = true }
+      // A worker that is paused gets what continues it, or stops it, when it is one no more; and all else in its order.
+      if pause != nil && number != SIGKILL {
+        pause?.hold(number, group: group)
+      } else {
+        _ = lx_kill(group ? -worker : worker, number)
+      }
+    case .pause: stopAll()
+    case .resume: continueAll()
     }
     return true
   }
@@ -128,12 +239,18 @@ struct Watch: ~Copyable {
     exit.signal = ended.signal
     exit.dumpedCore = ended.core != 0
     exit.wallLimit = hitWallLimit
+    exit.ranPaused = ranPaused
     var usage = lx_usage()
     if lx_usage_of_children(&usage) >= 0 {
       exit.userMicroseconds = usage.user_us
       exit.systemMicroseconds = usage.system_us
       exit.peakKiB = usage.peak_kib
     }
+    // The kernel's own count of a single process may have been quicker.
+    let hitItsOwn =
+      ended.signal == SIGXCPU || ended.signal == SIGKILL && !killed && !hitWallLimit && !ranPaused
+    let used = (exit.userMicroseconds + exit.systemMicroseconds) * 1000
+    exit.cpuLimit = hitCPULimit || hitItsOwn && cpuLimit?.isReached(used) ?? false
     return exit
   }
 

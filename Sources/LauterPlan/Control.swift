@@ -25,6 +25,10 @@ package enum Control {
     package var dumpedCore = false
     /// Init killed it because the wall-clock limit was reached.
     package var wallLimit = false
+    /// Init or the kernel killed it because the CPU limit was reached.
+    package var cpuLimit = false
+    /// Init killed it because it went on although it was paused.
+    package var ranPaused = false
     package var userMicroseconds: UInt64 = 0
     package var systemMicroseconds: UInt64 = 0
     /// Of the largest process.
@@ -36,6 +40,9 @@ package enum Control {
   package enum Order: Equatable, Sendable {
     /// Send `signal` to the worker, or to its whole process group.
     case signal(Int32, group: Bool)
+    /// Stop every process of the worker until `resume`.
+    case pause
+    case resume
   }
 }
 
@@ -50,7 +57,9 @@ extension Control.Notice {
     case .started: packet[0] = 2
     case .exited(let exit):
       packet[0] = 3
-      packet[1] = (exit.dumpedCore ? 1 : 0) | (exit.wallLimit ? 2 : 0)
+      packet[1] =
+        (exit.dumpedCore ? 1 : 0) | (exit.wallLimit ? 2 : 0) | (exit.cpuLimit ? 4 : 0)
+        | (exit.ranPaused ? 8 : 0)
       packet.store(UInt32(bitPattern: exit.code), at: 4)
       packet.store(UInt32(bitPattern: exit.signal), at: 8)
       packet.store(exit.userMicroseconds, at: 16)
@@ -72,6 +81,8 @@ extension Control.Notice {
       var exit = Control.Exit()
       exit.dumpedCore = packet[1] & 1 != 0
       exit.wallLimit = packet[1] & 2 != 0
+      exit.cpuLimit = packet[1] & 4 != 0
+      exit.ranPaused = packet[1] & 8 != 0
       exit.code = Int32(bitPattern: packet.load(at: 4) as UInt32)
       exit.signal = Int32(bitPattern: packet.load(at: 8) as UInt32)
       exit.userMicroseconds = packet.load(at: 16)
@@ -92,13 +103,20 @@ extension Control.Order {
       packet[0] = 1
       packet[1] = group ? 1 : 0
       packet.store(UInt32(bitPattern: number), at: 4)
+    case .pause: packet[0] = 2
+    case .resume: packet[0] = 3
     }
     return packet
   }
 
   package init?(decoding packet: [UInt8]) {
-    guard packet.count == Control.size, packet[0] == 1 else { return nil }
-    self = .signal(Int32(bitPattern: packet.load(at: 4) as UInt32), group: packet[1] != 0)
+    guard packet.count == Control.size else { return nil }
+    switch packet[0] {
+    case 1: self = .signal(Int32(bitPattern: packet.load(at: 4) as UInt32), group: packet[1] != 0)
+    case 2: self = .pause
+    case 3: self = .resume
+    default: return nil
+    }
   }
 }
 

@@ -132,6 +132,7 @@ private struct PlanWriter {
       flag(execution.hasSession)
       flag(execution.ignoresInterrupt)
       u64(execution.wallMilliseconds)
+      u64(execution.cpuMilliseconds)
       u64(execution.pass)
     }
   }
@@ -246,6 +247,7 @@ private struct PlanReader {
       execution.hasSession = try flag()
       execution.ignoresInterrupt = try flag()
       execution.wallMilliseconds = try u64()
+      execution.cpuMilliseconds = try u64()
       execution.pass = try u64()
       return .execute(execution)
     case 23: return .readOnly(path: try text())

@@ -99,6 +99,8 @@ package struct Execution: Equatable, Sendable {
   package var ignoresInterrupt: Bool = false
   /// Kill the worker after so many milliseconds of wall-clock time; 0: never.
   package var wallMilliseconds: UInt64 = 0
+  /// Kill the worker once its processes have used so many milliseconds of CPU time together; 0: never.
+  package var cpuMilliseconds: UInt64 = 0
   /// If not 0, only `execveat` gets through the filter, and only with these 64 bits in the upper halves of its
   /// descriptor (the first 32) and its flags, where the kernel does not look: a password for the first program.
   package var pass: UInt64 = 0

@@ -65,6 +65,10 @@ extension Policy {
     lines.add("run", runsPrograms ? "any" : "none")
     lines.limit("memory", memoryBytes.map(PolicyAmount.sizeText))
     lines.limit("processes", processes.map { "\($0)" })
+    lines.limit("open-files", openFiles.map { "\($0)" })
+    lines.limit("file-size", fileBytes.map(PolicyAmount.sizeText))
+    lines.limit("output", outputBytes.map(PolicyAmount.sizeText))
+    lines.limit("cpu", cpuMilliseconds.map(PolicyAmount.timeText))
     lines.limit("wall", wallMilliseconds.map(PolicyAmount.timeText))
     for rule in rules {
       switch rule.access {

@@ -5,7 +5,9 @@ extension Policy {
   static let words = [
     "read", "write", "deny", "tmp", "home", "net", "env", "run", "limit", "allow-missing",
   ]
-  private static let limits = ["memory", "processes", "wall"]
+  private static let limits = [
+    "memory", "processes", "open-files", "file-size", "output", "cpu", "wall",
+  ]
 
   /// Add one word.
   ///
@@ -153,7 +155,14 @@ extension Policy {
     switch name {
     case "memory": memoryBytes = lifted ? nil : try PolicyAmount.size(amount, for: subject)
     case "processes":
-      processes = lifted ? nil : try PolicyAmount.count(amount, upTo: 4_194_304, for: subject)
+      processes = lifted ? nil : try PolicyAmount.count(amount, in: 1...4_194_304, for: subject)
+    case "open-files":
+      // With fewer no program starts: those it is born with, and what the sandbox and its loader
+      // open.
+      openFiles = lifted ? nil : try PolicyAmount.count(amount, in: 16...1_048_576, for: subject)
+    case "file-size": fileBytes = lifted ? nil : try PolicyAmount.size(amount, for: subject)
+    case "output": outputBytes = lifted ? nil : try PolicyAmount.size(amount, for: subject)
+    case "cpu": cpuMilliseconds = lifted ? nil : try PolicyAmount.time(amount, for: subject)
     case "wall": wallMilliseconds = lifted ? nil : try PolicyAmount.time(amount, for: subject)
     default: throw Policy.unknown(name, for: "limit", Policy.limits)
     }

@@ -53,6 +53,14 @@ package struct Policy: Sendable {
   package var memoryBytes: UInt64?
   /// Processes and threads at a time; nil: no limit.
   package var processes: UInt64?
+  /// Descriptors at a time for each process; nil: as many as the machine gives.
+  package var openFiles: UInt64?
+  /// Bytes that a file may grow to by writing; nil: no limit.
+  package var fileBytes: UInt64?
+  /// Bytes that the host takes of the worker's streams and outputs, all in all; nil: no limit.
+  package var outputBytes: UInt64?
+  /// CPU time for the whole worker; nil: no limit.
+  package var cpuMilliseconds: UInt64?
   /// Wall-clock time for the whole worker; nil: no limit.
   package var wallMilliseconds: UInt64?
   /// Words that this machine may fail to enforce, in byte order.
@@ -69,6 +77,7 @@ package struct Policy: Sendable {
       runsPrograms = true
       memoryBytes = 4 << 30
       processes = 256
+      openFiles = 4096
     case "strict":
       self.preset = .strict
       temporaryBytes = 64 << 20
@@ -77,6 +86,7 @@ package struct Policy: Sendable {
       runsPrograms = false
       memoryBytes = 1 << 30
       processes = 32
+      openFiles = 4096
     case "unconfined":
       self.preset = .unconfined
       temporaryBytes = 0

@@ -38,13 +38,15 @@ enum PolicyAmount {
     return value
   }
 
-  /// A count from 1 to `most`.
-  static func count(_ text: String, upTo most: UInt64, for subject: String) throws(PolicyError)
-    -> UInt64
-  {
-    guard let value = parse(text, [("", 1)]), (1...most).contains(value) else {
+  /// A count within `range`.
+  static func count(
+    _ text: String, in range: ClosedRange<UInt64>, for subject: String
+  ) throws(PolicyError) -> UInt64 {
+    guard let value = parse(text, [("", 1)]), range.contains(value) else {
       throw PolicyError(
-        subject: subject, message: "\(subject): '\(text)' is not a number from 1 to \(most)")
+        subject: subject,
+        message:
+          "\(subject): '\(text)' is not a number from \(range.lowerBound) to \(range.upperBound)")
     }
     return value
   }

@@ -31,6 +31,7 @@ struct ProgramChoice {
     execution.environment = environment
     execution.directory = try directory(in: view)
     execution.wallMilliseconds = policy.wallMilliseconds ?? 0
+    execution.cpuMilliseconds = policy.cpuMilliseconds ?? 0
     execution.hasSession = launch.kind != .program
     execution.ignoresInterrupt = launch.kind != .program
     if let interpreter {

@@ -43,7 +43,7 @@ package final class SandboxCompiler {
     _ policy: Policy, _ launch: Launch, runtimeDirectory: String, ordinal: UInt32
   ) throws(SandboxError) -> Preparation {
     let identity = Identity(offer, process: UInt32(lx_getpid()), ordinal: ordinal)
-    var missing = try unenforced(policy)
+    var missing = try unenforced(policy, launch)
     if let obstacle = offer.obstacle, policy.isConfined || !offer.mapsUsers {
       throw SandboxError(
         .unsupported, subject: "user namespaces", message: obstacle.sentence)
@@ -159,7 +159,9 @@ package final class SandboxCompiler {
   // MARK: Parts
 
   /// What this machine cannot enforce of the policy and the policy lets pass.
-  private func unenforced(_ policy: Policy) throws(SandboxError) -> [String] {
+  private func unenforced(
+    _ policy: Policy, _ launch: Launch
+  ) throws(SandboxError) -> [String] {
     var missing: [String] = []
     // The kernel counts processes by user id, and never root's.
     let workerIsRoot = offer.isMachineRoot && (!policy.isConfined || !offer.mapsUsers)
@@ -172,6 +174,16 @@ package final class SandboxCompiler {
             + "another user, or give up the limit with --limit processes=none")
       }
       missing.append("limit")
+    }
+    if policy.outputBytes != nil && (launch.stdout == .inherit || launch.stderr == .inherit) {
+      guard policy.allowMissing.contains("limit") else {
+        throw SandboxError(
+          .unsupported, subject: "limit output",
+          message:
+            "limit output: what goes to an inherited stream does not pass the host, which counts "
+            + "it; capture stdout and stderr, or give up the limit with --limit output=none")
+      }
+      if missing.isEmpty { missing.append("limit") }
     }
     if offer.hasGroups && !offer.mapsUsers { missing.append("groups") }
     return missing
@@ -187,16 +199,31 @@ package final class SandboxCompiler {
       // host's.
       let most =
         offer.mapsUsers ? offer.openFilesHard : max(64, offer.openFilesSoft / 4 * 3)
-      let hard = min(4096, most)
+      let hard = min(policy.openFiles ?? .max, most)
       steps.append(
         .limit(resource: UInt32(LX_RLIMIT_NOFILE), soft: min(1024, hard), hard: hard))
       // Charged to whoever made the user namespace as well, so a worker could leave its host without timers.
       steps.append(.limit(resource: UInt32(LX_RLIMIT_SIGPENDING), soft: 1024, hard: 1024))
       steps.append(.limit(resource: UInt32(LX_RLIMIT_MSGQUEUE), soft: 65_536, hard: 65_536))
+    } else if let count = policy.openFiles {
+      let hard = min(count, offer.openFilesHard)
+      steps.append(
+        .limit(
+          resource: UInt32(LX_RLIMIT_NOFILE), soft: min(hard, offer.openFilesSoft), hard: hard))
     }
     if let bytes = policy.memoryBytes {
       // Data, not address space: the JVM, node and Julia reserve far more of that than they use.
       steps.append(.limit(resource: UInt32(LX_RLIMIT_DATA), soft: bytes, hard: bytes))
+    }
+    if let bytes = policy.fileBytes {
+      steps.append(.limit(resource: UInt32(LX_RLIMIT_FSIZE), soft: bytes, hard: bytes))
+    }
+    if let milliseconds = policy.cpuMilliseconds {
+      // Init adds up what all processes use. Behind it the kernel counts for each process, in whole seconds: SIGXCPU at
+      // the first, death at the second. A second later than the limit, since the kernel counts by the ticks of its clock
+      // and may be early.
+      let seconds = (milliseconds + 999) / 1000 + 1
+      steps.append(.limit(resource: UInt32(LX_RLIMIT_CPU), soft: seconds, hard: seconds + 1))
     }
     if let count = policy.processes {
       // Counted in the worker's own user namespace, with its init.

@@ -54,6 +54,8 @@ private func octal(_ mode: UInt32) -> String { "0" + String(mode, radix: 8) }
 /// The kernel's resource numbers, as most architectures have them.
 func limitName(_ resource: UInt32) -> String {
   switch resource {
+  case 0: "CPU seconds of each process"
+  case 1: "file size"
   case 2: "data"
   case 4: "core"
   case 6: "processes"

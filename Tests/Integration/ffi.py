@@ -354,6 +354,12 @@ class Worker:
     def kill(self):
         self._do("lauter_worker_kill")
 
+    def pause(self):
+        self._do("lauter_worker_pause")
+
+    def resume(self):
+        self._do("lauter_worker_resume")
+
     def start(self, verb, *parts, lane=0, timeout_ms=-1, cookie=0) -> "Call":
         array, count, keep = raw_parts(parts)
         number = ctypes.c_uint64()

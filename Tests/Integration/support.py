@@ -72,6 +72,26 @@ def run_python(program: str) -> str:
     return done.stdout.decode()
 
 
+def cpu_of(pids) -> float:
+    """Seconds of CPU time that processes have used, exactly; those that are gone count nothing."""
+    used = 0.0
+    for pid in pids:
+        try:
+            used += time.clock_gettime((~pid << 3) | 2)
+        except OSError:
+            pass
+    return used
+
+
+def state_of(pid: int) -> str:
+    """A process's state, as one letter of /proc/PID/stat; empty if it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return stat[stat.rindex(")") + 2]
+
+
 class Traces:
     """What a host leaves in its own process and machine: taken before and after, to be compared."""
 
@@ -121,6 +141,9 @@ class Workbench:
 
     def probe(self, *arguments, **properties) -> ffi.Launch:
         return ffi.Launch("program", self.path("probe"), *arguments, **properties)
+
+    def burner(self, *arguments, **properties) -> ffi.Launch:
+        return ffi.Launch("program", self.path("burner"), *arguments, **properties)
 
     def python(self, **properties) -> ffi.Launch:
         properties.setdefault("interpreter", python_interpreter())

@@ -171,7 +171,7 @@ static inline uint32_t step_read_only(plan *p, const char *path) {
 typedef struct execution {
         const char *candidates[4], *arguments[8], *environment[4], *directory;
         int has_session, ignores_interrupt;
-        uint64_t wall_ms, pass;
+        uint64_t wall_ms, cpu_ms, pass;
 } execution;
 
 static inline uint32_t step_execute(plan *p, const execution *e) {
@@ -183,6 +183,7 @@ static inline uint32_t step_execute(plan *p, const execution *e) {
         put(p, (uint64_t)e->has_session, 1);
         put(p, (uint64_t)e->ignores_interrupt, 1);
         put(p, e->wall_ms, 8);
+        put(p, e->cpu_ms, 8);
         put(p, e->pass, 8);
         return n;
 }

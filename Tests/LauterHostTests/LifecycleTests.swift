@@ -30,7 +30,9 @@ private let second: UInt64 = 1_000_000_000
   }
 
   private func reason(_ life: Lifecycle) -> (reason: Int, why: String) {
-    life.reason(wallMilliseconds: 1500, launchFailure: "step 3")
+    life.reason(
+      limits: LimitsTold(wall: 1500, cpu: 10_000, output: 1 << 20, file: 1500),
+      launchFailure: "step 3")
   }
 
   @Test func `a program is ready as soon as it runs`() {
@@ -141,6 +143,105 @@ private let second: UInt64 = 1_000_000_000
     #expect(ended([.failed(step: 3, errno: 13)]) == LAUTER_REASON_LAUNCH)
   }
 
+  @Test func `a limit that was reached is named`() {
+    func ended(_ mark: (inout Control.Exit) -> Void) -> (reason: Int, why: String) {
+      var life = ready()
+      var exit = Control.Exit()
+      exit.signal = 9
+      mark(&exit)
+      _ = life.notice(.exited(exit))
+      life.gone()
+      return reason(life)
+    }
+    let wall = ended { $0.wallLimit = true }
+    #expect(wall.reason == LAUTER_REASON_WALL)
+    #expect(wall.why == "the wall-clock limit of 1.5 s was reached")
+    let cpu = ended { $0.cpuLimit = true }
+    #expect(cpu.reason == LAUTER_REASON_CPU && cpu.why == "the CPU limit of 10 s was reached")
+    let file = ended { $0.signal = 25 }
+    #expect(file.reason == LAUTER_REASON_SIGNALED)
+    #expect(
+      file.why == "it was ended by SIGXFSZ: the file size limit of 1500 bytes was reached")
+    #expect(ended { $0.ranPaused = true }.reason == LAUTER_REASON_PROTOCOL)
+    var loud = ready()
+    #expect(loud.end(.outputLimit, now: 0) == [.kill])
+    // Although it had ended by itself before its output was counted.
+    _ = loud.notice(exit(code: 0))
+    loud.gone()
+    #expect(reason(loud).reason == LAUTER_REASON_OUTPUT)
+    #expect(reason(loud).why == "the output limit of 1 MiB was passed")
+  }
+
+  // MARK: Pauses
+
+  @Test func `a pause is ordered once, and so is its end`() {
+    var life = ready()
+    #expect(life.resume(now: 1) == [])
+    #expect(life.pause(now: 2) == [.pause])
+    #expect(life.pause(now: 3) == [])
+    #expect(life.isPaused)
+    #expect(life.resume(now: 4) == [.resume])
+    #expect(life.resume(now: 5) == [])
+    #expect(!life.isPaused)
+  }
+
+  @Test func `time stands still for who is paused`() {
+    var life = worker()
+    _ = life.notice(.started)
+    #expect(life.ownTime(10 * second) == 10 * second)
+    _ = life.pause(now: 10 * second)
+    #expect(life.deadline == nil)
+    #expect(life.ownTime(1000 * second) == 10 * second)
+    #expect(life.timer(now: 1000 * second) == [])
+    _ = life.resume(now: 1000 * second)
+    #expect(life.ownTime(1001 * second) == 11 * second)
+    #expect(life.deadline == 1020 * second)
+    // A second pause adds to the first.
+    _ = life.pause(now: 1001 * second)
+    _ = life.resume(now: 2000 * second)
+    #expect(life.deadline == 2019 * second)
+    #expect(life.timer(now: 2019 * second - 1) == [])
+    #expect(life.timer(now: 2019 * second) == [.kill])
+  }
+
+  @Test func `a session that closes while its worker is paused has its grace after that`() {
+    var life = ready()
+    _ = life.pause(now: second)
+    life.sessionClosed(now: 50 * second)
+    #expect(life.deadline == nil)
+    _ = life.resume(now: 100 * second)
+    #expect(life.deadline == 100 * second + Lifecycle.closedGrace)
+  }
+
+  @Test func `who is paused is killed at once, and its init soon`() {
+    var life = ready()
+    _ = life.pause(now: 0)
+    #expect(life.end(.killed, now: second) == [.kill])
+    #expect(life.deadline == second + Lifecycle.killGrace)
+    #expect(life.timer(now: second + Lifecycle.killGrace) == [.destroy])
+  }
+
+  @Test func `who is stopped goes on first`() {
+    var life = ready()
+    _ = life.pause(now: second)
+    #expect(
+      life.stop(now: 5 * second, askNanoseconds: second, termNanoseconds: second)
+        == [.resume, .ask])
+    #expect(!life.isPaused)
+    #expect(life.deadline == 6 * second)
+    #expect(life.timer(now: 6 * second) == [.terminate])
+    #expect(life.timer(now: 7 * second) == [.kill])
+    // And who is ending is paused no more.
+    #expect(life.pause(now: 7 * second) == [])
+  }
+
+  @Test func `a worker that does not run yet can be paused`() {
+    var life = worker(session: false)
+    #expect(life.pause(now: 0) == [.pause])
+    #expect(life.notice(.started) == [.tellStarted, .tellReady])
+    #expect(life.resume(now: second) == [.resume])
+  }
+
   @Test func `the first cause stays`() {
     var life = ready()
     #expect(life.end(.breach(.greetedTwice), now: 0) == [.kill])
@@ -185,5 +286,13 @@ private let second: UInt64 = 1_000_000_000
     #expect(durationText(milliseconds: 1500) == "1.5 s")
     #expect(durationText(milliseconds: 10_000) == "10 s")
     #expect(durationText(milliseconds: 600_000) == "10 min")
+  }
+
+  @Test func `sizes are said exactly`() {
+    #expect(byteText(1) == "1 byte")
+    #expect(byteText(1000) == "1000 bytes")
+    #expect(byteText(1536 << 10) == "1536 KiB")
+    #expect(byteText(64 << 20) == "64 MiB")
+    #expect(byteText(3 << 30) == "3 GiB")
   }
 }

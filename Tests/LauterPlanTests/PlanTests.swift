@@ -13,6 +13,7 @@ private let everyStep: [Step] = {
   execution.hasSession = true
   execution.ignoresInterrupt = true
   execution.wallMilliseconds = .max
+  execution.cpuMilliseconds = 1 << 40
   return [
     .privateMounts,
     .openTree(slot: 3, path: "/usr", device: 1 << 40, inode: .max),
@@ -80,8 +81,26 @@ private let everyStep: [Step] = {
     for notice in [.started, .failed(step: 12, errno: 13), .exited(exit)] as [Control.Notice] {
       #expect(Control.Notice(decoding: notice.encoded()) == notice)
     }
-    let order = Control.Order.signal(15, group: true)
-    #expect(Control.Order(decoding: order.encoded()) == order)
+    for order in [.signal(15, group: true), .pause, .resume] as [Control.Order] {
+      #expect(Control.Order(decoding: order.encoded()) == order)
+    }
+  }
+
+  @Test func `each reason for which init kills is a mark of its own`() {
+    var seen: Set<[UInt8]> = [Control.Notice.exited(Control.Exit()).encoded()]
+    for mark in [\.wallLimit, \.cpuLimit, \.ranPaused] as [WritableKeyPath<Control.Exit, Bool>] {
+      var exit = Control.Exit()
+      exit[keyPath: mark] = true
+      let packet = Control.Notice.exited(exit).encoded()
+      #expect(Control.Notice(decoding: packet) == .exited(exit))
+      #expect(seen.insert(packet).inserted)
+    }
+  }
+
+  @Test func `what no host orders is not an order`() {
+    #expect(Control.Order(decoding: []) == nil)
+    #expect(Control.Order(decoding: [UInt8](repeating: 0, count: Control.size)) == nil)
+    #expect(Control.Order(decoding: Control.Order.pause.encoded() + [0]) == nil)
   }
 
   @Test func `what no init sends is not a notice`() {

@@ -15,6 +15,10 @@ import Testing
         run any
         limit memory=4G
         limit processes=256
+        limit open-files=4096
+        limit file-size=none
+        limit output=none
+        limit cpu=none
         limit wall=none
 
         """)
@@ -27,6 +31,10 @@ import Testing
         run none
         limit memory=1G
         limit processes=32
+        limit open-files=4096
+        limit file-size=none
+        limit output=none
+        limit cpu=none
         limit wall=none
 
         """)
@@ -37,6 +45,10 @@ import Testing
         run any
         limit memory=none
         limit processes=none
+        limit open-files=none
+        limit file-size=none
+        limit output=none
+        limit cpu=none
         limit wall=none
 
         """)
@@ -50,7 +62,8 @@ import Testing
       ("read", "/odd\nname "), ("write", "/back\\slash\t"), ("home", "/data/ home"),
       ("net", "host"), ("env", "A= x\ny\\ "), ("env", "B="), ("limit", "memory=1500K"),
       ("limit", "wall=90s"), ("limit", "processes=none"), ("tmp", "3M"), ("run", "none"),
-      ("allow-missing", "limit"),
+      ("limit", "cpu=1500ms"), ("limit", "open-files=99"), ("limit", "file-size=1M"),
+      ("limit", "output=5"), ("allow-missing", "limit"),
     ]
     for (word, value) in words { try policy.set(word, value, environment: nobody) }
     var parsed = try Policy(preset: preset)

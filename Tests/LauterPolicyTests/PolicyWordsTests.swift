@@ -109,10 +109,30 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
   @Test func `none lifts a limit`() throws {
     var policy = try Policy(preset: "notebook")
     #expect(policy.memoryBytes != nil && policy.processes != nil)
-    for name in ["memory", "processes", "wall"] {
+    #expect(policy.openFiles == 4096)
+    for (name, value) in [("cpu", "1s"), ("wall", "1s"), ("file-size", "1K"), ("output", "1K")] {
+      try policy.set("limit", name + "=" + value, environment: nobody)
+    }
+    #expect(policy.cpuMilliseconds == 1000 && policy.wallMilliseconds == 1000)
+    #expect(policy.fileBytes == 1024 && policy.outputBytes == 1024)
+    for name in ["memory", "processes", "open-files", "file-size", "output", "cpu", "wall"] {
       try policy.set("limit", name + "=none", environment: nobody)
     }
-    #expect(policy.memoryBytes == nil && policy.processes == nil && policy.wallMilliseconds == nil)
+    #expect(policy.memoryBytes == nil && policy.processes == nil && policy.openFiles == nil)
+    #expect(policy.fileBytes == nil && policy.outputBytes == nil)
+    #expect(policy.cpuMilliseconds == nil && policy.wallMilliseconds == nil)
+  }
+
+  @Test(arguments: [
+    ("open-files=15", "limit open-files: '15' is not a number from 16 to 1048576"),
+    ("open-files=4K", "limit open-files: '4K' is not a number from 16 to 1048576"),
+    ("file-size=0", "limit file-size: '0' is not a size"),
+    ("output=10s", "limit output: '10s' is not a size"),
+    ("cpu=10", "limit cpu: '10' is not a time"),
+    ("cpus=10s", "limit: unknown value 'cpus'; did you mean 'cpu'?"),
+  ])
+  func `what a limit does not take is refused`(value: String, message: String) {
+    #expect(refusal("limit", value)?.message.hasPrefix(message) == true)
   }
 
   @Test func `a variable is passed on with the caller's value, or refused if there is none`() throws

@@ -134,13 +134,21 @@ extension Preparation {
   }
 
   @Test func `limits become the kernel's`() throws {
-    let words = [("limit", "memory=100M"), ("limit", "processes=9"), ("limit", "wall=2s")]
+    let words = [
+      ("limit", "memory=100M"), ("limit", "processes=9"), ("limit", "wall=2s"),
+      ("limit", "cpu=1500ms"), ("limit", "file-size=1K"), ("limit", "open-files=100"),
+    ]
     let preparation = try prepare("notebook", words)
     #expect(preparation.lines.contains("limit data to 104857600"))
     // With init, which counts as well.
     #expect(preparation.lines.contains("limit processes to 10"))
     #expect(preparation.lines.contains("limit core to 1"))
     #expect(preparation.execution.wallMilliseconds == 2000)
+    #expect(preparation.execution.cpuMilliseconds == 1500)
+    // Behind init's count: a second later, and death another second later.
+    #expect(preparation.lines.contains("limit CPU seconds of each process to 3, at most 4"))
+    #expect(preparation.lines.contains("limit file size to 1024"))
+    #expect(preparation.lines.contains("limit open files to 100"))
     let lifted = try prepare(
       "notebook", [("limit", "memory=none"), ("limit", "processes=none")])
     #expect(!lifted.lines.contains { $0.hasPrefix("limit data") || $0.hasPrefix("limit proc") })

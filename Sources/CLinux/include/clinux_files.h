@@ -16,6 +16,11 @@ static inline long lx_read(int fd, void *data, size_t size) { return lx_result(r
 static inline long lx_pread(int fd, void *data, size_t size, int64_t offset) {
         return lx_result(pread(fd, data, size, offset));
 }
+/* Records of 8 (inode), 8 (offset), 2 (length of the record) and 1 (type) bytes and a NUL-terminated name. */
+static inline long lx_getdents(int fd, void *data, size_t size) {
+        return lx_result(syscall(SYS_getdents64, fd, data, size));
+}
+static inline long lx_rewind(int fd) { return lx_result(lseek(fd, 0, SEEK_SET)); }
 static inline long lx_write(int fd, const void *data, size_t size) { return lx_result(write(fd, data, size)); }
 
 /* What the callers need of struct stat, of one shape everywhere. */

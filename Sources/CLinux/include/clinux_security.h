@@ -56,6 +56,8 @@ static inline long lx_prctl(int option, unsigned long a, unsigned long b, unsign
 
 /* Limits, by the kernel's resource numbers (which differ between architectures). */
 enum {
+        LX_RLIMIT_CPU = RLIMIT_CPU,
+        LX_RLIMIT_FSIZE = RLIMIT_FSIZE,
         LX_RLIMIT_DATA = RLIMIT_DATA,
         LX_RLIMIT_CORE = RLIMIT_CORE,
         LX_RLIMIT_NPROC = RLIMIT_NPROC,
