@@ -241,6 +241,7 @@ final class NotebookRun {
       count("not ok", cells.count(where: \.isFailure)),
       count("not run", total - cells.count),
     ]
+    if total == 0 { return "there was nothing to run" }
     return "\(countText(total, "cell")) in \(timeText(seconds: monotonicSeconds() - started)): "
       + parts.compactMap(\.self).joined(separator: ", ")
   }

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import stat
@@ -101,6 +102,30 @@ class Outputs(NotebookTest):
         executed, result = self.execute(notebook("1 / 0", stale), "--stop-on-error", status=1)
         self.assertEqual((executed["cells"][1]["outputs"], executed["cells"][1]["execution_count"]), ([], None))
         self.assertIn("1 not run", result.stderr)
+
+    def test_allowed_errors_are_told_and_do_not_count(self):
+        outputs = self.outputs("1 / 0", "print('on')", arguments=["--allow-errors"])
+        self.assertEqual((outputs[0][0][1], outputs[1]), ("ZeroDivisionError", [("stdout", "on\n")]))
+        self.assertIn("✗", self.said)
+        self.assertIn("1 ok, 1 failed as allowed", self.said)
+        # A death is no error of the cell's.
+        self.outputs("import os; os._exit(3)", arguments=["--allow-errors"], status=1)
+        self.outputs("while True: pass", arguments=["--allow-errors", "--cell-timeout", "300ms"], status=1)
+
+    def test_in_place_the_notebook_itself_is_executed(self):
+        path = self.write("book.ipynb", notebook("6 * 7"))
+        result = self.lauter("notebook", path, "--inplace")
+        self.assertIn(f"wrote {path}\n", result.stderr)
+        self.assertEqual(joined(json.loads(path.read_text())["cells"][0]["outputs"][0]), ("execute_result", {"text/plain": "42"}))
+        self.assertEqual(self.names(), ["book.ipynb"])
+        # What could not be run is left as it was.
+        path.write_text(broken := notebook("1", metadata={"kernelspec": {"name": "ir"}}))
+        self.lauter("notebook", path, "--inplace", status=125)
+        self.assertEqual(path.read_text(), broken)
+
+    def test_a_notebook_without_code_is_executed_at_once(self):
+        _, result = self.execute(notebook({"cell_type": "markdown", "metadata": {}, "source": "text"}))
+        self.assertIn("there was nothing to run\n", result.stderr)
 
     def test_displays_are_bundles_and_updates_reach_earlier_cells(self):
         outputs = self.outputs(
@@ -276,6 +301,36 @@ class Signals(NotebookTest):
         self.assertEqual(joined(cells[1]["outputs"][-1])[1], "KeyboardInterrupt")
         self.assertEqual(cells[2]["outputs"], [])
 
+    def test_ctrl_c_at_a_terminal(self):
+        os.mkfifo(self.folder / "fifo")
+        path = self.write("book.ipynb", notebook("1", "open('fifo', 'w').close()\nwhile True: pass", "3"))
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.folder)
+            os.environ.update(TERM="xterm", NO_COLOR="1")
+            os.execv(LAUTER, ["lauter", "notebook", str(path), "--write", "."])
+        self.addCleanup(os.close, terminal)
+        open(self.folder / "fifo").close()
+        os.write(terminal, b"\x03")
+        shown = b""
+        while True:
+            try:
+                piece = os.read(terminal, 4096)
+            except OSError:  # the terminal's last user has ended
+                break
+            if not piece:
+                break
+            shown += piece
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 130)
+        # What a terminal shows in the end: of each line, what follows the last "erase and begin anew".
+        lines = [line.rpartition("\r\x1b[K")[2] for line in shown.decode().split("\r\n")]
+        self.assertIn("░", shown.decode())
+        self.assertNotIn("░", "".join(lines))
+        self.assertRegex(lines[0], r"^\[1/3\] ✓ +\d")
+        self.assertRegex(lines[1], r"^\[2/3\] ✗ .*\(interrupted\)$")
+        self.assertEqual(lines[2].strip(), "KeyboardInterrupt")
+        self.assertIn("1 ok, 1 not ok, 1 not run", lines[3])
+
     def test_a_second_ctrl_c_ends_a_cell_that_heeds_none(self):
         for name in ("fifo", "again"):
             os.mkfifo(self.folder / name)
@@ -338,6 +393,8 @@ class BadInput(NotebookTest):
         self.assertIn("/no/such/python", self.refused("book.ipynb", "--python", "/no/such/python"))
         self.refused("book.ipynb", "--cell-timeout", "5")
         self.refused("book.ipynb", "--on-death", "panic")
+        self.assertIn("two places", self.refused("book.ipynb", "--inplace", "--output", "other.ipynb"))
+        self.assertIn("contradict", self.refused("book.ipynb", "--stop-on-error", "--allow-errors"))
         self.assertEqual(self.names(), ["book.ipynb"])
 
     def test_an_unwritable_output_is_known_before_anything_runs(self):
