@@ -250,6 +250,12 @@ typedef uint64_t lauter_worker;
  * Returns once the sandbox's first process runs. What fails later (the program cannot be executed, the kernel refuses a
  * step) arrives as the worker's `exited` event, and lauter_worker_wait_ready() returns it as an error.
  *
+ * No worker is a child of the host: it raises no SIGCHLD, and waitpid(-1) does not find it. Two kinds of hosts are different,
+ * since the kernel makes orphans their children: PID 1 of a container, and a subreaper (PR_SET_CHILD_SUBREAPER). They see
+ * one SIGCHLD for each worker, and its first process until the library reaps it, which is before the `exited` event is
+ * taken. Below a PID 1 that never waits for orphans, each worker that ended leaves a zombie, a number in the process table:
+ * give the container an init (docker run --init), or make the host a subreaper.
+ *
  * @param cookie The host's own value; every event of this worker carries it.
  * @param[out] worker The worker's id.
  *

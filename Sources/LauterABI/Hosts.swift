@@ -74,7 +74,8 @@ public func lauter_spawn(
     let launch: LaunchObject = try object(launch, "launch")
     let out = try required(worker, "worker")
     out.pointee = try host.spawn(
-      policy.policy, launch.launch, runtimeDirectory: runtimeDirectory(), cookie: cookie)
+      policy.policy, launch.launch, runtimeDirectory: runtimeDirectory(for: launch.launch),
+      cookie: cookie)
     return 0
   }
 }

@@ -162,18 +162,21 @@ public func lauter_policy_explain(
     let launch: LaunchObject = try object(launch, "launch")
     let out = try required(out, "text")
     let plan = try Host().explain(
-      policy.policy, launch.launch, runtimeDirectory: runtimeDirectory())
+      policy.policy, launch.launch, runtimeDirectory: runtimeDirectory(for: launch.launch))
     out.pointee = allocateText(plan.utf8)
     return 0
   }
 }
 
-/// The folder of the Python runtime that ships with the library, in `lauter/runtime` beside it.
-func runtimeDirectory() throws(HostError) -> String {
+/// The folder of the Python runtime that ships with the library, in `lauter/runtime` beside it; nothing for what needs
+/// none.
+func runtimeDirectory(for launch: Launch) throws(HostError) -> String {
+  guard launch.kind == .python else { return "" }
   guard let path = lx_object_directory() else {
     throw HostError(
       LAUTER_ERROR_NOT_FOUND, subject: "lauter/runtime",
-      "the library cannot tell where it was loaded from")
+      "the library cannot find the folder that it was loaded from: it was removed, or lies outside this root"
+    )
   }
   defer { lx_free(path) }
   return String(cString: path) + "/lauter/runtime/python"

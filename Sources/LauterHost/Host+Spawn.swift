@@ -78,6 +78,9 @@ extension Host {
     _ id: UInt64, _ preparation: Preparation, _ policy: Policy, _ launch: Launch, _ cookie: UInt64
   ) throws(KernelError) -> UInt64 {
     let now = lx_now()
+    // First: where the host has closed one of these, something of ours may have its number in a moment.
+    let wanted = [launch.stdin == .inherit, launch.stdout == .inherit, launch.stderr == .inherit]
+    let inherits = (0..<3).map { wanted[$0] && lx_fd_is_open(Int32($0)) != 0 }
     let hasSession = launch.kind != .program
     var theirs = ChildEnds()
     var pageFD: OwnedFD?
@@ -125,9 +128,9 @@ extension Host {
 
     // In the order of `InitDescriptor`.
     var descriptors: [Int32] = [
-      stream(theirs.stdin.raw, inherited: launch.stdin == .inherit ? 0 : nil),
-      stream(theirs.stdout.raw, inherited: launch.stdout == .inherit ? 1 : nil),
-      stream(theirs.stderr.raw, inherited: launch.stderr == .inherit ? 2 : nil),
+      stream(theirs.stdin.raw, inherited: inherits[0] ? 0 : nil),
+      stream(theirs.stdout.raw, inherited: inherits[1] ? 1 : nil),
+      stream(theirs.stderr.raw, inherited: inherits[2] ? 2 : nil),
       theirs.control.raw, ownPidfd.raw, theirs.plan.raw,
       hasSession ? theirs.session.raw : null.raw, hasSession ? theirs.page.raw : null.raw,
     ]
@@ -192,8 +195,7 @@ extension Host {
   /// A standard stream that is neither captured nor usable of the host's is /dev/null.
   private func stream(_ own: Int32, inherited: Int32?) -> Int32 {
     if own >= 0 { return own }
-    if let inherited, lx_fd_is_open(inherited) != 0 { return inherited }
-    return null.raw
+    return inherited ?? null.raw
   }
 
   func planFile(_ plan: Plan) throws(KernelError) -> OwnedFD {

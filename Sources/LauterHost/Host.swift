@@ -62,7 +62,7 @@ package final class Host: @unchecked Sendable {
       timer = try aboveStandard("timerfd_create", lx_timerfd())
       ownPidfd = try aboveStandard("pidfd_open", lx_pidfd_open(Int32(lx_getpid())))
       null = try aboveStandard("open /dev/null", lx_open("/dev/null", O_RDWR | O_CLOEXEC, 0))
-      initImage = try aboveStandard("open lauter-init", Int(claunch_init_open()))
+      initImage = try aboveStandard(LaunchStage.image, Int(claunch_init_open()))
       try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, wake.raw, EPOLLIN.rawValue, 0))
       try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, timer.raw, EPOLLIN.rawValue, 1))
       guard let mark = lx_fork_mark() else { throw KernelError(call: "madvise", errno: ENOMEM) }
@@ -73,7 +73,7 @@ package final class Host: @unchecked Sendable {
       self.lock = lock
       self.compilerLock = compilerLock
     } catch {
-      throw HostError(error, doing: "making a host")
+      throw HostError(makingHost: error)
     }
   }
 
@@ -298,7 +298,9 @@ final class Waiter {
   private var isSet = false
 
   init() throws(KernelError) {
-    fd = OwnedFD(adopting: Int32(try check("eventfd", lx_eventfd())))
+    var fd = OwnedFD(adopting: Int32(try check("eventfd", lx_eventfd())))
+    fd.move(from: Worker.leastDescriptor)
+    self.fd = consume fd
   }
 
   func wake() {

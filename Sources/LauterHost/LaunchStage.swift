@@ -23,6 +23,8 @@ enum LaunchStage {
   private static let uidMap: StaticString = "write /proc/PID/uid_map"
   private static let gidMap: StaticString = "write /proc/PID/gid_map"
   private static let exec: StaticString = "execveat lauter-init"
+  /// Init's image, while the host is made.
+  static let image: StaticString = "open lauter-init"
 
   static func name(_ stage: Int32) -> StaticString {
     switch claunch_stage(rawValue: UInt32(stage)) {
@@ -43,7 +45,7 @@ enum LaunchStage {
   static func refusal(_ error: KernelError, namespaces: UInt64) -> Refusal? {
     if error.names(clone) { return .clone(namespaces: namespaces) }
     if error.names(setgroups) || error.names(uidMap) || error.names(gidMap) { return .maps }
-    if error.names(exec) { return .image }
+    if error.names(exec) || error.names(image) { return .image }
     return nil
   }
 }
@@ -56,6 +58,15 @@ extension KernelError {
 }
 
 extension HostError {
+  /// What kept a host from being made.
+  init(makingHost error: KernelError) {
+    self.init(error, doing: "making a host")
+    guard let refusal = LaunchStage.refusal(error, namespaces: 0),
+      let diagnosis = diagnose(refusal, error.errno, Circumstances.here())
+    else { return }
+    message += "; " + diagnosis.sentence
+  }
+
   /// What kept init from being started, with its cause and remedy where they can be told.
   init(starting namespaces: UInt64, _ error: KernelError) {
     self.init(error, doing: "starting a worker")

@@ -45,12 +45,14 @@ package func diagnose(_ refusal: Refusal, _ errno: Int32, _ here: Circumstances)
         "this process changed its user id and is not dumpable",
         "let it call prctl(PR_SET_DUMPABLE, 1) first")
     }
+    if errno == ENOENT, !here.hasProc { return .noProc }
     return here.refused("the maps of user ids", errno)
   case .step(let step): return here.step(step, errno)
   }
 }
 
 extension Diagnosis {
+  static let noProc = Diagnosis("there is no /proc here", "mount /proc where the host runs")
   static let userNamespacesOff = Diagnosis(
     "user namespaces are switched off here (user.max_user_namespaces is 0)",
     "sysctl user.max_user_namespaces=10000 allows them")
@@ -61,6 +63,7 @@ extension Diagnosis {
 
 extension Circumstances {
   fileprivate func image(_ errno: Int32) -> Diagnosis? {
+    if errno == ENOENT, !hasProc { return .noProc }
     if errno == EACCES || errno == EPERM, memfdNoexec == 2 {
       return Diagnosis(
         "vm.memfd_noexec is 2, so init cannot be executed from memory, and its installed copy cannot be executed either",
