@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C, in circumstances that real programs are in: see c/host.c for the list. Each runs as root, if the tests do, and as an
+ordinary user."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import guests
+import pytest
+import support
+
+HERE = guests.HERE / "c"
+FLAGS = ["-std=c99", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+#: An id that no user of the machine should have.
+UID = 48_613
+
+ANYBODY = [
+    "threads-end",
+    "forks-and-execs",
+    "forks-during-launch",
+    "forks-and-goes-on",
+    "children-by-handler",
+    "sigchld-ignored",
+    "sigchld-unwaited",
+    "sigchld-blocked",
+    "signals-on-own-stack",
+    "has-many-descriptors",
+    "has-no-streams",
+    "has-a-filter",
+]
+#: They make a process or mount namespace, or change their root.
+ROOT = ["is-pid-1", "is-subreaper", "is-below-a-lazy-pid-1", "has-no-proc"]
+
+
+@pytest.fixture(scope="module")
+def stage():
+    """Where every user can read the library and run the programs."""
+    stage = support.scratch("lauter-test-c-")
+    shutil.copytree(guests.LIBRARY, stage / "lib", symlinks=True, ignore=shutil.ignore_patterns("*.d"))
+    guests.build(
+        "gcc", *FLAGS, f"-I{guests.INCLUDE}", *sorted(HERE.glob("*.c")), f"-L{stage / 'lib'}", "-llauter", "-lpthread",
+        f"-Wl,-rpath,{stage / 'lib'}", "-o", stage / "host",
+        folder=stage,
+    )  # fmt: skip
+    workers = support.HERE / "workers"
+    guests.build("gcc", *support.C_FLAGS, "-static", workers / "worker.c", "-o", stage / "worker", folder=stage)
+    yield stage
+    shutil.rmtree(stage)
+
+
+def undisturbed(stage: Path, name: str, *more, user=None):
+    as_user = {"user": user, "group": user, "extra_groups": []} if user else {}
+    done = subprocess.run(
+        [stage / "host", name, stage / "worker", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        timeout=110,
+        **as_user,
+    )
+    assert (done.returncode, done.stdout) == (0, b"undisturbed\n"), done.stderr.decode()
+
+
+@pytest.mark.parametrize("name", ANYBODY + ROOT)
+def test_a_host_in_c(stage, name):
+    if name in ROOT and os.geteuid() != 0:
+        pytest.skip("this host takes root")
+    undisturbed(stage, name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="these tests already run as an ordinary user")
+@pytest.mark.parametrize("name", ANYBODY)
+def test_a_host_in_c_of_an_ordinary_user(stage, name):
+    undisturbed(stage, name, user=UID)
