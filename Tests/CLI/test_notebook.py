@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pty
+import select
 import shutil
 import signal
 import stat
@@ -313,7 +314,7 @@ class Signals(NotebookTest):
         open(self.folder / "fifo").close()
         os.write(terminal, b"\x03")
         shown = b""
-        while True:
+        while select.select([terminal], [], [], PATIENCE)[0]:
             try:
                 piece = os.read(terminal, 4096)
             except OSError:  # the terminal's last user has ended
