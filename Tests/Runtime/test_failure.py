@@ -195,6 +195,20 @@ class Notes(RuntimeTest):
         self.assertIn("limits processes and threads; allow more with --limit processes=N", outcome.note)
         self.assertIn("limits processes", self.fails("raise RuntimeError(\"can't start new thread\")", "RuntimeError").note)
 
+    def test_the_limit_on_a_file_s_size_is_told(self):
+        self.run_cell("import resource, tempfile; resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))")
+        outcome = self.fails("with tempfile.TemporaryFile() as file: file.write(bytes(9000)), file.flush()", "OSError")
+        self.assertIn("limits a file to 8K; allow more with --limit file-size=SIZE", outcome.note)
+
+    def test_the_limit_on_open_files_is_told_and_can_be_lived_with(self):
+        self.run_cell("import resource\ndef limit(soft): resource.setrlimit(resource.RLIMIT_NOFILE, (soft, 60))\nlimit(50)")
+        leak = "files = []\nwhile True: files.append(open('/dev/null'))"
+        # The first failure of all: nothing that it takes is loaded yet.
+        self.assertEqual(self.fails(leak, "OSError").note, "")
+        self.run_cell("del files; limit(60)")
+        self.assertIn("limits open files to 60; allow more with --limit open-files=N", self.fails(leak, "OSError").note)
+        self.assertGreater(int(self.value("len(files)")), 20)
+
     def test_no_limit_no_note(self):
         self.assertEqual(self.fails("raise MemoryError", "MemoryError").note, "")
 

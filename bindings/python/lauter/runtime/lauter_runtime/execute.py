@@ -20,6 +20,8 @@ _RESERVE = 8 << 20
 _count = 0
 _module = sys.modules["__main__"]
 _reserve = None
+_descriptors = {}
+_EMFILE = 24  # errno.EMFILE
 _COROUTINE = 0x80  # inspect.CO_COROUTINE
 
 
@@ -40,12 +42,35 @@ def _main():
 
 
 def _keep_reserve():
-    """Address space that is given up when memory has run out, so that this can be told. It costs no memory."""
+    """What is given up when it has run out, so that this can be told: address space, which costs no memory, and two
+    descriptors, since telling a failure imports modules."""
     global _reserve
+    try:
+        while len(_descriptors) < 2:
+            descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            _descriptors[descriptor] = _identity(descriptor)
+    except OSError:
+        pass
     if _reserve is None:
         try:
             _reserve = mmap.mmap(-1, _RESERVE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except (OSError, MemoryError, ValueError):
+            pass
+
+
+def _identity(descriptor):
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def _give_descriptors():
+    while _descriptors:
+        descriptor, identity = _descriptors.popitem()
+        try:
+            # Code that closes what it did not open may have something of its own there by now.
+            if _identity(descriptor) == identity:
+                os.close(descriptor)
+        except OSError:
             pass
 
 
@@ -76,6 +101,14 @@ def execute(call):
             _publish_figures(value)
         return RESULT, "", parts
     except BaseException as error:
+        _give_descriptors()
+        if isinstance(error, OSError) and error.errno == _EMFILE:
+            # The code may hold on to its files: what shows values must be there before they are the last ones.
+            try:
+                for name in (".bundle", ".pretty"):
+                    load(name)
+            except Exception:
+                pass  # then the next value says so
         if isinstance(error, MemoryError):
             _give_reserve()
         _leave_forked_child(error)

@@ -35,6 +35,10 @@ def _of(error):
         return _of_processes()
     if not isinstance(error, OSError):
         return ""
+    if error.errno == errno.EFBIG:
+        return _of_file_size()
+    if error.errno == errno.EMFILE:
+        return _of_open_files()
     if type(error).__name__ == "gaierror":
         return _of_network(error)
     if error.errno in _NO_ACCESS and error.filename is not None:
@@ -183,6 +187,20 @@ def _of_processes():
         return ""
     # Not the number: the kernel's limit counts the sandbox's own processes as well.
     return "the policy limits processes and threads; allow more with --limit processes=N"
+
+
+def _of_file_size():
+    size = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if size == resource.RLIM_INFINITY:
+        return ""
+    return "the policy limits a file to %s; allow more with --limit file-size=SIZE" % _size(size)
+
+
+def _of_open_files():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        return ""  # what the code may raise itself
+    return "the policy limits open files to %d; allow more with --limit open-files=N" % hard
 
 
 def _size(size):
