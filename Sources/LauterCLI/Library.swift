@@ -64,6 +64,13 @@ final class Policy {
     return owned(text) ?? ""
   }
 
+  /// Whether it says how much output a worker may make.
+  func limitsOutput() throws(LibraryError) -> Bool {
+    !(try printed()).utf8.split(separator: UInt8(ascii: "\n")).contains {
+      $0.elementsEqual("limit output=none".utf8)
+    }
+  }
+
   func allows(_ word: String, _ value: String) throws(LibraryError) -> Bool {
     var why: UnsafeMutablePointer<CChar>?
     defer { lauter_string_free(why) }

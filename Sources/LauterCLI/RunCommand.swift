@@ -57,7 +57,7 @@ struct RunCommand: ParsableCommand {
     let host = try Host(signals: try SignalInbox())
     let worker: lauter_worker
     do {
-      worker = try withLaunch(paths) { try host.spawn(policy, $0) }
+      worker = try withLaunch(policy, paths) { try host.spawn(policy, $0) }
     } catch let error as LibraryError where error.subject == program {
       throw RunCommand.failure(error)
     }
@@ -69,22 +69,30 @@ struct RunCommand: ParsableCommand {
           try report?.write(Array(json.utf8) + [UInt8(ascii: "\n")])
         }
         throw try RunCommand.status(event)
+      case .event(let event) where event.kind == LAUTER_EVENT_STREAM:
+        let descriptor = event.stream == LAUTER_STREAM_STDERR ? STDERR_FILENO : STDOUT_FILENO
+        for part in event.parts { writeAll(part.bytes, to: descriptor) }
       default: continue
       }
     }
   }
 
   /// Use the launch, which begins in the current directory if it can be seen.
-  func withLaunch<Result>(_ paths: PathResolver, use: (Launch) throws -> Result) throws -> Result {
-    if let directory { return try use(try makeLaunch(paths, in: try paths.resolve(directory))) }
+  func withLaunch<Result>(
+    _ policy: Policy, _ paths: PathResolver, use: (Launch) throws -> Result
+  ) throws -> Result {
+    func make(in directory: String?) throws -> Launch {
+      try makeLaunch(policy, paths, in: directory)
+    }
+    if let directory { return try use(try make(in: try paths.resolve(directory))) }
     do {
-      return try use(try makeLaunch(paths, in: paths.directory))
+      return try use(try make(in: paths.directory))
     } catch let error as LibraryError where error.subject == paths.directory {
       // Only the plan knows what is at a place: a policy may allow /tmp/x, and mean its own /tmp.
       guard [LAUTER_ERROR_NOT_FOUND, LAUTER_ERROR_DENIED].contains(Int(error.code)) else {
         throw error
       }
-      return try use(try makeLaunch(paths, in: nil))
+      return try use(try make(in: nil))
     }
   }
 
@@ -93,13 +101,19 @@ struct RunCommand: ParsableCommand {
     command[0].contains("/") ? try paths.resolve(command[0]) : command[0]
   }
 
-  private func makeLaunch(_ paths: PathResolver, in directory: String?) throws -> Launch {
+  private func makeLaunch(
+    _ policy: Policy, _ paths: PathResolver, in directory: String?
+  ) throws -> Launch {
     let launch = try Launch(kind: "program")
     for argument in [try program(paths)] + command.dropFirst() {
       try launch.set("argument", argument)
     }
-    for stream in ["stdin", "stdout", "stderr"] { try launch.set(stream, "inherit") }
-    if let label = policy.label { try launch.set("label", label) }
+    // What is counted comes by way of us.
+    let output = try policy.limitsOutput() ? "capture" : "inherit"
+    for (stream, value) in [("stdin", "inherit"), ("stdout", output), ("stderr", output)] {
+      try launch.set(stream, value)
+    }
+    if let label = self.policy.label { try launch.set("label", label) }
     if let directory { try launch.set("directory", directory) }
     return launch
   }
@@ -109,8 +123,10 @@ struct RunCommand: ParsableCommand {
     if let error = event.error { throw failure(error) }
     guard let report = event.report else { throw Failure("the worker ended without a report") }
     let silent = [LAUTER_REASON_EXITED, LAUTER_REASON_SIGNALED].contains(Int(report.reason))
-    if !silent || report.signal == SIGSYS { complain("lauter: \(report.why)\n") }
+    if !silent || [SIGSYS, SIGXFSZ].contains(report.signal) { complain("lauter: \(report.why)\n") }
     if report.exitCode < 0, report.signal == 0 { return ExitCode(Failure.own) }
+    // What it had written by then was too much, however it ended.
+    if report.reason == LAUTER_REASON_OUTPUT { return ExitCode(128 + SIGKILL) }
     return ExitCode(report.shellStatus)
   }
 

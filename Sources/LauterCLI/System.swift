@@ -8,10 +8,18 @@ func errorText(_ number: Int32) -> String {
 }
 
 /// Print on standard error.
-func complain(_ text: String) {
-  var rest = Array(text.utf8)[...]
+func complain(_ text: String) { writeAll(Array(text.utf8), to: STDERR_FILENO) }
+
+/// Write to a stream that nobody may read any more: what it does not take is lost.
+func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
+  var rest = bytes[...]
   while !rest.isEmpty {
-    let written = rest.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    let written = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+    if written < 0, errno == EAGAIN {
+      var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+      _ = poll(&wait, 1, -1)
+      continue
+    }
     if written < 0, errno != EINTR { return }
     rest = rest.dropFirst(max(0, written))
   }

@@ -137,6 +137,50 @@ class Policies(CommandTest):
         self.assertEqual(again.split("\n\n")[0], policy)
 
 
+class Limits(CommandTest):
+    def test_the_cpu_limit_is_told_and_the_status_is_that_of_a_kill(self):
+        spin = ["sh", "-c", "while :; do :; done"]
+        result = self.lauter("run", "--limit", "cpu=200ms", "--report", "report", "--", *spin, status=128 + 9)
+        self.assertEqual(result.stderr, "lauter: the CPU limit of 200 ms was reached\n")
+        self.assertEqual(json.loads((self.folder / "report").read_text())["reason"], "cpu")
+        self.lauter("run", "--limit", "cpu=10s", "--", "true")
+
+    def test_output_is_passed_on_up_to_its_limit(self):
+        run = ["run", "--limit", "output=100K", "--"]
+        result = self.lauter(*run, "sh", "-c", "yes", status=128 + 9)
+        self.assertEqual(len(result.stdout), 100 << 10)
+        self.assertEqual(result.stderr, "lauter: the output limit of 100 KiB was passed\n")
+        # Though the program may have ended by then.
+        command = ["sh", "-c", f"head -c {(100 << 10) + 1} /dev/zero"]
+        self.assertEqual(len(self.lauter(*run, *command, status=128 + 9).stdout), 100 << 10)
+        result = self.lauter(*run, "sh", "-c", "cat; echo error >&2; exit 3", input="x" * 1000, status=3)
+        self.assertEqual((result.stdout, result.stderr), ("x" * 1000, "error\n"))
+
+    def test_ten_megabytes_pass_whole_below_a_limit(self):
+        data = "0123456789abcdef" * 640 * 1024
+        self.assertEqual(self.lauter("run", "--limit", "output=10M", "--", "cat", input=data).stdout, data)
+
+    def test_a_file_too_large_is_told_with_its_limit(self):
+        write = ["sh", "-c", "exec head -c 8193 /dev/zero > /tmp/x"]
+        result = self.lauter("run", "--limit", "file-size=8K", "--", *write, status=128 + signal.SIGXFSZ)
+        self.assertIn("the file size limit of 8 KiB was reached", result.stderr)
+        self.lauter("run", "--limit", "file-size=9K", "--", *write)
+
+    def test_open_files_are_limited(self):
+        show = ["sh", "-c", "ulimit -n"]
+        self.assertEqual(self.lauter("run", "--limit", "open-files=99", "--", *show).stdout, "99\n")
+        self.assertNotEqual(self.lauter("run", "--", *show).stdout, "99\n")
+
+    def test_explain_knows_every_limit(self):
+        limits = ["cpu=1500ms", "open-files=99", "file-size=1M", "output=5K", "wall=1m"]
+        flags = [part for limit in limits for part in ("--limit", limit)]
+        policy, steps = self.lauter("explain", *flags, "--", "true").stdout.split("\n\n", 1)
+        for limit in limits:
+            self.assertIn(f"limit {limit}\n", policy + "\n")
+        for step in ("CPU seconds of each process to 3, at most 4", "file size to 1048576", "open files to 99"):
+            self.assertIn(f"limit {step}\n", steps)
+
+
 class Directories(CommandTest):
     def test_the_current_directory_is_kept_if_it_can_be_seen(self):
         self.assertEqual(self.lauter("run", "--read", ".", "--", "pwd").stdout, f"{self.folder}\n")
