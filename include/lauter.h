@@ -198,10 +198,18 @@ LAUTER_CHECKED int32_t lauter_launch_new(const char *kind, lauter_launch **launc
  *     stdin  null|inherit|pipe                 default null
  *     stdout capture|inherit|null              default capture: delivered as events
  *     stderr capture|inherit|null              default capture
+ *     terminal none|ROWSxCOLUMNS               default none: see below; "24x80", or "24x80 background"
  *     ready-timeout TIME     how long until a session must be ready, default 30s
  *     interrupt-grace TIME   how long an interrupted call whose time was up may go on before its worker is killed, default 5s
  *
- * **Errors** INVALID: unknown property or a value that it does not take. **Since** 0.1
+ * With a *terminal* the worker's standard streams are a pseudo-terminal of its own, of that size, which is its controlling
+ * terminal too; the caller's own cannot be reached from it. What programs write there arrives as events of
+ * LAUTER_STREAM_STDOUT, as a terminal shows it; lauter_worker_stdin() types; Ctrl-C is the character 3. The worker is a
+ * job in its foreground (or background), so that Ctrl-Z stops it: LAUTER_EVENT_SUSPENDED. The `stdin`, `stdout` and
+ * `stderr` of such a launch stay at their defaults. Programs want to know the kind of terminal: policy word `env TERM=…`.
+ *
+ * **Errors** INVALID: unknown property, a value that it does not take, or one that contradicts those set before; the
+ * launch is as it was. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_launch_set(lauter_launch *launch, const char *property, const char *value,
                                          lauter_error **error);
@@ -291,16 +299,40 @@ LAUTER_CHECKED int32_t lauter_worker_signal(lauter_host *host, lauter_worker wor
                                             lauter_error **error);
 
 /**
- * Write to a worker's standard input (launch property `stdin pipe`), or end it.
+ * Write to a worker's standard input (launch property `stdin pipe` or `terminal`), or end it.
  *
- * @param size Bytes at `data`; 0 ends the stream.
+ * @param size Bytes at `data`; 0 ends the stream. To a terminal it sends the terminal's end-of-file character, which ends
+ *        what is being read and not the terminal: more can follow.
  * @return LAUTER_OK; what the pipe cannot take now is kept (at most 1 MiB) and written as the worker reads.
  *
- * **Errors** STALE; STATE: no pipe, ended, or closed by the worker; LIMIT: with `data` more than 1 MiB would wait, nothing of
- * it was taken. **Since** 0.1
+ * **Errors** STALE; STATE: no pipe, ended, or closed by the worker, or a terminal without an end-of-file character; LIMIT:
+ * with `data` more than 1 MiB would wait, nothing of it was taken. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_worker_stdin(lauter_host *host, lauter_worker worker, const void *data, size_t size,
                                            lauter_error **error);
+
+/**
+ * Tell a worker with a terminal that it has another size: its programs get SIGWINCH if that is so.
+ *
+ * @param rows,columns 1 to 65535.
+ *
+ * **Threads** any. **Errors** STALE; STATE: it has no terminal; INVALID: no such size. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_worker_resize(lauter_host *host, lauter_worker worker, uint32_t rows, uint32_t columns,
+                                            lauter_error **error);
+
+/**
+ * Put what runs in a worker's terminal into the background there (0), or back into the foreground (1).
+ *
+ * For a host that is itself a job of a shell and does not read its own terminal now: a program in the background that
+ * wants to read is stopped by SIGTTIN (LAUTER_EVENT_SUSPENDED) instead of waiting for input that cannot come, and one
+ * that writes goes on. A worker whose launch said "background" begins so. Processes that are stopped stay so:
+ * lauter_worker_signal() with SIGCONT lets them go on.
+ *
+ * **Threads** any. **Errors** STALE; STATE: it has no terminal. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_worker_foreground(lauter_host *host, lauter_worker worker, int32_t foreground,
+                                                lauter_error **error);
 
 /**
  * Stop a worker: ask its runtime to exit, after `ask_ms` send SIGTERM, after `term_ms` more kill the whole tree. The
@@ -479,7 +511,10 @@ enum {
         LAUTER_EVENT_DONE = 5,    /**< A call ended: `status`; `parts` of the result or, with `name`, of the failure. */
         LAUTER_EVENT_CALL = 6,    /**< The worker calls its host: `name`, `parts`; answer with lauter_call_reply(). */
         LAUTER_EVENT_DROPPED = 7, /**< `dropped` bytes of `stream` were not kept: nobody had read them in time. */
-        LAUTER_EVENT_EXITED = 8   /**< The worker and all its processes are gone: `report`. Its last event. */
+        LAUTER_EVENT_EXITED = 8,  /**< The worker and all its processes are gone: `report`. Its last event. */
+        /** A signal (`status`) stopped the worker's process: Ctrl-Z at its terminal, say. It goes on when
+         * lauter_worker_signal() sends SIGCONT. */
+        LAUTER_EVENT_SUSPENDED = 9
 };
 
 /** Streams of a worker. */
@@ -495,7 +530,7 @@ typedef struct lauter_event {
         lauter_call call;            /**< The call it belongs to, or 0. */
         uint64_t call_cookie;        /**< As given to lauter_call_start(). */
         lauter_call parent;          /**< LAUTER_EVENT_CALL: the host's call from within which the worker asks, or 0. */
-        int32_t status;              /**< DONE: LAUTER_OK, FAILED, TIMEOUT, DIED, PROTOCOL. */
+        int32_t status;              /**< DONE: LAUTER_OK, FAILED, TIMEOUT, DIED, PROTOCOL. SUSPENDED: the signal. */
         uint32_t stream;             /**< STREAM, DROPPED: LAUTER_STREAM_*. */
         uint64_t dropped;            /**< DROPPED: bytes. */
         const char *name;            /**< Never NULL. */

@@ -165,6 +165,30 @@ public func lauter_worker_resume(
   }
 }
 
+@_cdecl("lauter_worker_resize") @implementation
+public func lauter_worker_resize(
+  _ host: OpaquePointer?, _ worker: lauter_worker, _ rows: UInt32, _ columns: UInt32,
+  _ error: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  status(error) { () throws(HostError) in
+    let host: Host = try object(host, "host")
+    try host.resize(worker, rows: rows, columns: columns)
+    return 0
+  }
+}
+
+@_cdecl("lauter_worker_foreground") @implementation
+public func lauter_worker_foreground(
+  _ host: OpaquePointer?, _ worker: lauter_worker, _ foreground: Int32,
+  _ error: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  status(error) { () throws(HostError) in
+    let host: Host = try object(host, "host")
+    try host.setForeground(worker, foreground != 0)
+    return 0
+  }
+}
+
 @_cdecl("lauter_worker_stop") @implementation
 public func lauter_worker_stop(
   _ host: OpaquePointer?, _ worker: lauter_worker, _ ask: Int64, _ term: Int64,

@@ -105,8 +105,13 @@ extension Host {
     case .stdout: readStream(worker, .stdout)
     case .stderr: readStream(worker, .stderr)
     case .stdin:
-      // The reading end is closed: nothing will ever be read, and poll says so without end.
-      if events & EPOLLERR.rawValue != 0 { drop(worker, .stdin) } else { flushStdin(worker) }
+      // The reading end is closed, or of a terminal the other one: nothing will ever be read, and poll says so without
+      // end.
+      if events & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 {
+        drop(worker, .stdin)
+      } else {
+        flushStdin(worker)
+      }
     case .pidfd: finish(worker)
     }
   }
@@ -114,7 +119,9 @@ extension Host {
   func perform(_ actions: [Lifecycle.Action], _ worker: Worker) {
     for action in actions {
       switch action {
-      case .tellStarted: push(Event(LAUTER_EVENT_STARTED, of: worker), of: worker)
+      case .tellStarted:
+        push(Event(LAUTER_EVENT_STARTED, of: worker), of: worker)
+        if worker.launch.terminal != nil { flushStdin(worker) }
       case .tellReady:
         let event = Event(LAUTER_EVENT_READY, of: worker)
         event.runtime = worker.runtime
@@ -123,7 +130,10 @@ extension Host {
       case .ask:
         worker.outbox.append(OutgoingMessage(kind: .stop))
         flush(worker)
-      case .terminate: worker.order(.signal(15, group: true))
+      case .terminate:
+        worker.order(.signal(15, group: true))
+        // Who is stopped takes no signal but this.
+        if worker.isSuspended { worker.order(.signal(SIGCONT, group: true)) }
       case .pause: worker.order(.pause)
       case .resume: worker.order(.resume)
       case .kill: worker.order(.signal(9, group: false))
@@ -137,7 +147,10 @@ extension Host {
 
   private func readControl(_ worker: Worker) {
     while true {
-      let count = lx_recv_now(worker.control.raw, scratch.baseAddress, scratch.count)
+      let count =
+        worker.awaitsTerminal
+        ? receiveWithTerminal(worker)
+        : lx_recv_now(worker.control.raw, scratch.baseAddress, scratch.count)
       if count == -Int(EAGAIN) || count == -Int(EINTR) { return }
       guard count > 0 else { return drop(worker, .control) }
       let packet = [UInt8](scratch[..<count])
@@ -145,6 +158,10 @@ extension Host {
         perform(worker.lifecycle.end(.badNotice, now: lx_now()), worker)
         return drop(worker, .control)
       }
+      if notice == .started && worker.awaitsTerminal {
+        perform(worker.lifecycle.end(.badNotice, now: lx_now()), worker)
+      }
+      if case .suspended(let signal) = notice { suspended(worker, by: signal) }
       perform(worker.lifecycle.notice(notice), worker)
     }
   }

@@ -112,13 +112,15 @@ extension Host {
       worker.stdin = ends.second.take()
       try check("fcntl", lx_set_nonblocking(worker.stdin.raw))
     }
-    if launch.stdout == .capture {
+    // A terminal is made inside, and comes through the control socket.
+    let captures = launch.terminal == nil
+    if captures && launch.stdout == .capture {
       var ends = try pipe(owner: outsider)
       worker.stdout = ends.first.take()
       theirs.stdout = ends.second.take()
       try check("fcntl", lx_set_nonblocking(worker.stdout.raw))
     }
-    if launch.stderr == .capture {
+    if captures && launch.stderr == .capture {
       var ends = try pipe(owner: outsider)
       worker.stderr = ends.first.take()
       theirs.stderr = ends.second.take()

@@ -204,6 +204,8 @@ extension Host {
       // taken since, was sent when there was nothing in them. That saves each call two reads in vain.
       worker.streamsWereEmpty =
         told(Polled.others) == 0 && worker.sessionReads == readsBefore
+        // What is on its way through a terminal is in nobody's ready list yet; a read finds it.
+        && worker.launch.terminal == nil
       handle(worker, .session, told(Polled.session))
       worker.streamsWereEmpty = false
     }

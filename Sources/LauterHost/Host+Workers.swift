@@ -24,6 +24,7 @@ extension Host {
     }
     try locked { () throws(HostError) in
       let worker = try worker(id)
+      if signal == SIGCONT { worker.isSuspended = false }
       worker.order(.signal(signal, group: !worker.hasSession))
     }
   }
@@ -78,8 +79,15 @@ extension Host {
     try checkFork()
     try locked { () throws(HostError) in
       let worker = try worker(id)
-      guard worker.stdin != nil, !worker.stdinEnds else {
+      guard worker.stdin != nil || worker.awaitsTerminal, !worker.stdinEnds else {
         throw .state(id, "has no standard input that is open")
+      }
+      if bytes.isEmpty && worker.launch.terminal != nil {
+        guard let end = endOfInput(worker) else {
+          throw .state(id, "has switched off its terminal's end-of-file character")
+        }
+        worker.stdinQueue.append(end)
+        return flushStdin(worker)
       }
       guard worker.stdinQueue.count + bytes.count <= Bounds.stdinBytes else {
         throw HostError(
@@ -96,6 +104,8 @@ extension Host {
   }
 
   func flushStdin(_ worker: Worker) {
+    // A terminal echoes what is typed: not before there is a program, whose words the first must be.
+    if worker.launch.terminal != nil && worker.lifecycle.phase == .launching { return }
     while !worker.stdinQueue.isEmpty {
       let count = worker.stdinQueue.withUnsafeBufferPointer {
         lx_write_pipe(worker.stdin.raw, $0.baseAddress, $0.count)

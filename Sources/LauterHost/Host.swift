@@ -210,6 +210,7 @@ package final class Host: @unchecked Sendable {
     case LAUTER_EVENT_DROPPED:
       if event === worker.droppedStdout { worker.droppedStdout = nil }
       if event === worker.droppedStderr { worker.droppedStderr = nil }
+    case LAUTER_EVENT_SUSPENDED: if event === worker.suspension { worker.suspension = nil }
     case LAUTER_EVENT_EXITED: workers[worker.id] = nil
     default:
       guard let message = event.message else { return }

@@ -145,6 +145,7 @@ package struct Lifecycle {
       if self.exit == nil { self.exit = exit }
       readyAt = nil
       return []
+    case .terminal, .suspended: return []
     }
   }
 

@@ -62,6 +62,15 @@ final class Worker {
   var stdinQueue: [UInt8] = []
   var stdinEnds = false
 
+  /// The host's end of the terminal is still to come: `stdout` and `stdin` then.
+  var awaitsTerminal: Bool
+  /// As the host wished last.
+  var terminalSize: (rows: UInt16, columns: UInt16)?
+  /// As far as the host knows.
+  var isSuspended = false
+  /// Its SUSPENDED event, until that is taken.
+  var suspension: Event?
+
   var calls: [Call] = []
   /// Calls from the worker that wait for the host's answer: the host's id and the worker's.
   var incoming: [(host: UInt64, wire: UInt64)] = []
@@ -111,6 +120,7 @@ final class Worker {
     self.page = page
     interruptsGroup = policy.isConfined
     outputLeft = policy.outputBytes
+    awaitsTerminal = launch.terminal != nil
     spawnedAt = now
     lifecycle = Lifecycle(
       hasSession: hasSession, now: now, readyMilliseconds: launch.readyTimeoutMilliseconds)

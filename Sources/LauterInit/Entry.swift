@@ -69,7 +69,7 @@ private func prepareProcess() throws(StepFailure) {
     // What ps and top show: an exec by descriptor leaves a number there, or the memfd's name.
     try check("prctl", lx_set_name("lauter-init"))
     try check("setsid", lx_setsid())
-    try check("sigprocmask", lx_sigprocmask(SIG_BLOCK, Watch.signals))
+    try check("sigprocmask", lx_sigprocmask(SIG_BLOCK, Watch.signals | Watch.backgroundWrite))
     // Modes in the plan are exact.
     _ = lx_umask(0)
     // Where there is no process namespace, orphans come here all the same.

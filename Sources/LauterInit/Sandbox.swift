@@ -76,6 +76,8 @@ struct Sandbox: ~Copyable {
     case .readOnly(let path):
       let mount = try existing(path)
       try setAttributes(mount.raw, LX_MOUNT_ATTR_RDONLY, recursive: true)
+    case .terminal(let path, let rows, let columns):
+      try openTerminal(path, rows, columns)
     case .dropPrivilege(let last):
       try dropPrivilege(last)
     case .limit, .landlock, .seccomp, .execute:

@@ -17,6 +17,8 @@
 struct Watch: ~Copyable {
   /// SIGCHLD, read from a descriptor: a handler would let the worker's signals in.
   static let signals: UInt64 = 1 << UInt64(SIGCHLD - 1)
+  /// SIGTTOU. Blocked, it lets init and the worker before its program choose their terminal's foreground.
+  static let backgroundWrite: UInt64 = 1 << UInt64(SIGTTOU - 1)
 
   /// Milliseconds, so that no sum overflows: a hundred years.
   private static let longest: UInt64 = 100 * 365 * 86_400 * 1_000
@@ -34,6 +36,8 @@ struct Watch: ~Copyable {
   private var hitCPULimit = false
   private var ranPaused = false
   private var killed = false
+  /// Nil without a terminal.
+  private var job: TerminalJob?
 
   /// Start the worker, which takes the steps of `plan` from `index` on. Returns once its program runs.
   init(
@@ -56,6 +60,7 @@ struct Watch: ~Copyable {
     worker = pid
     signalFD = OwnedFD(adopting: signals)
     processes = Processes(proc)
+    if execution.hasTerminal { job = TerminalJob(worker: pid) }
     if execution.wallMilliseconds > 0 {
       let wall = min(execution.wallMilliseconds, Watch.longest) * 1_000_000
       deadline = lx_now() + wall
@@ -86,12 +91,13 @@ struct Watch: ~Copyable {
     }
   }
 
-  /// Close what is the worker's: pipes and the session must end with it, not with init.
+  /// Close what is the worker's: pipes and the session must end with it, not with init. A terminal ends with init: while
+  /// nobody had it open, the host's end would be in a hangup that the next open takes back.
   private func letGo() {
     let kept = [
       InitDescriptor.control, InitDescriptor.hostPidfd, signalFD.raw, processes.descriptor,
     ]
-    var next: Int32 = 0
+    var next: Int32 = job == nil ? 0 : 1
     while true {
       var least = Int32.max
       for fd in kept where fd >= next && fd < least { least = fd }
@@ -211,6 +217,7 @@ struct Watch: ~Copyable {
       }
     case .pause: stopAll()
     case .resume: continueAll()
+    case .foreground(let wanted): job?.setForeground(wanted)
     }
     return true
   }
@@ -226,11 +233,23 @@ struct Watch: ~Copyable {
       let pid = lx_wait_any(&ended)
       if pid == -Int(EINTR) { continue }
       if pid <= 0 { return false }
+      if ended.stopped != 0 {
+        // SIGSTOP is what a pause stops by; the host knows of that.
+        if pid == Int(worker), pause == nil || ended.signal != SIGSTOP { suspended(ended.signal) }
+        continue
+      }
       if pid == Int(worker) {
         tell(.exited(exit(ended)))
         return true
       }
     }
+  }
+
+  /// Tell the host, unless it does not listen: then it has as many of these to read as the socket holds, and a worker
+  /// that stops itself without end must not make init wait.
+  private func suspended(_ signal: Int32) {
+    let packet = Control.Notice.suspended(signal: signal).encoded()
+    _ = lx_send_packet_now(InitDescriptor.control, packet, packet.count)
   }
 
   private func exit(_ ended: lx_end) -> Control.Exit {

@@ -85,7 +85,7 @@ struct Worker {
 
   /// Descriptors, signals, session: what a program expects to be born with.
   private func prepare() throws(KernelError) {
-    try check("setsid", lx_setsid())
+    if execution.hasTerminal { try becomeJob() } else { try check("setsid", lx_setsid()) }
     var first: Int32 = 3
     if execution.hasSession {
       try check("dup3", lx_dup3(InitDescriptor.session, 3, 0))
@@ -96,6 +96,14 @@ struct Worker {
     if !limitsCores { try check("setrlimit", lx_setrlimit(UInt32(LX_RLIMIT_CORE), 0, 0)) }
     _ = lx_umask(0o022)
     try check("sigprocmask", lx_sigprocmask(SIG_SETMASK, 0))
+  }
+
+  /// A process group of init's session, in the foreground of its terminal unless the launch says otherwise. SIGTTOU is
+  /// blocked still.
+  private func becomeJob() throws(KernelError) {
+    try check("setpgid", lx_setpgid(0, 0))
+    let group = Int32(execution.inBackground ? lx_getppid() : lx_getpid())
+    try check("ioctl TIOCSPGRP", lx_terminal_set_group(0, group))
   }
 
   /// Whether the plan says itself how large a core may be: what is 0 once cannot be raised.

@@ -15,6 +15,10 @@ package enum Control {
     case started
     /// The worker ended. Init ends next, and with it whatever the worker left running.
     case exited(Exit)
+    /// The host's end of the worker's terminal comes with this packet.
+    case terminal
+    /// `signal` stopped the worker: Ctrl-Z at its terminal, say.
+    case suspended(signal: Int32)
   }
 
   /// How the worker ended, and what it and its reaped children used.
@@ -43,6 +47,8 @@ package enum Control {
     /// Stop every process of the worker until `resume`.
     case pause
     case resume
+    /// Make the worker the foreground of its terminal, or put what is the foreground into the background.
+    case foreground(Bool)
   }
 }
 
@@ -65,6 +71,10 @@ extension Control.Notice {
       packet.store(exit.userMicroseconds, at: 16)
       packet.store(exit.systemMicroseconds, at: 24)
       packet.store(exit.peakKiB, at: 32)
+    case .terminal: packet[0] = 8
+    case .suspended(let signal):
+      packet[0] = 9
+      packet.store(UInt32(bitPattern: signal), at: 4)
     }
     return packet
   }
@@ -90,6 +100,11 @@ extension Control.Notice {
       exit.peakKiB = packet.load(at: 32)
       guard (-1...255).contains(exit.code), (0...64).contains(exit.signal) else { return nil }
       self = .exited(exit)
+    case 8: self = .terminal
+    case 9:
+      let signal = Int32(bitPattern: packet.load(at: 4) as UInt32)
+      guard (1...64).contains(signal) else { return nil }
+      self = .suspended(signal: signal)
     default: return nil
     }
   }
@@ -105,6 +120,9 @@ extension Control.Order {
       packet.store(UInt32(bitPattern: number), at: 4)
     case .pause: packet[0] = 2
     case .resume: packet[0] = 3
+    case .foreground(let wanted):
+      packet[0] = 8
+      packet[1] = wanted ? 1 : 0
     }
     return packet
   }
@@ -115,6 +133,7 @@ extension Control.Order {
     case 1: self = .signal(Int32(bitPattern: packet.load(at: 4) as UInt32), group: packet[1] != 0)
     case 2: self = .pause
     case 3: self = .resume
+    case 8: self = .foreground(packet[1] != 0)
     default: return nil
     }
   }

@@ -109,6 +109,10 @@ private struct PlanWriter {
       text(options)
     case .devpts(let path): text(path)
     case .readOnly(let path): text(path)
+    case .terminal(let path, let rows, let columns):
+      text(path)
+      u16(rows)
+      u16(columns)
     case .dropPrivilege(let last): u32(last)
     case .limit(let resource, let soft, let hard):
       u32(resource)
@@ -134,6 +138,8 @@ private struct PlanWriter {
       u64(execution.wallMilliseconds)
       u64(execution.cpuMilliseconds)
       u64(execution.pass)
+      flag(execution.hasTerminal)
+      flag(execution.inBackground)
     }
   }
 }
@@ -165,6 +171,7 @@ extension Step {
     case .seccomp: 21
     case .execute: 22
     case .readOnly: 23
+    case .terminal: 24
     }
   }
 }
@@ -249,8 +256,11 @@ private struct PlanReader {
       execution.wallMilliseconds = try u64()
       execution.cpuMilliseconds = try u64()
       execution.pass = try u64()
+      execution.hasTerminal = try flag()
+      execution.inBackground = try flag()
       return .execute(execution)
     case 23: return .readOnly(path: try text())
+    case 24: return .terminal(path: try text(), rows: try u16(), columns: try u16())
     default: throw PlanError(offset: start)
     }
   }

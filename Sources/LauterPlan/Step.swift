@@ -49,6 +49,9 @@ package enum Step: Equatable, Sendable {
   case readOnlyRoot
   /// Make `path`, a mount, read-only with all mounts below it.
   case readOnly(path: String)
+  /// Open `path` (a ptmx), unlock it, take its other end as standard streams and controlling terminal of init's session,
+  /// and hand it to the host.
+  case terminal(path: String, rows: UInt16, columns: UInt16)
   /// Give up every capability, the bounding set up to `lastCapability`, and the way back to them; become
   /// non-dumpable. Init forks the worker after this.
   case dropPrivilege(lastCapability: UInt32)
@@ -104,6 +107,11 @@ package struct Execution: Equatable, Sendable {
   /// If not 0, only `execveat` gets through the filter, and only with these 64 bits in the upper halves of its
   /// descriptor (the first 32) and its flags, where the kernel does not look: a password for the first program.
   package var pass: UInt64 = 0
+  /// The worker is a job of init's session, which has a terminal, rather than a session of its own: the kernel stops
+  /// nobody on Ctrl-Z whom no process of the same session could continue.
+  package var hasTerminal: Bool = false
+  /// That job begins in the background of its terminal.
+  package var inBackground: Bool = false
 
   package init() {}
 }

@@ -14,6 +14,14 @@ package struct Launch: Equatable, Sendable {
   package enum Input: Sendable { case null, inherit, pipe }
   package enum Output: Sendable { case capture, inherit, null }
 
+  /// A pseudo-terminal in the place of all three streams.
+  package struct Terminal: Equatable, Sendable {
+    package var rows: UInt16
+    package var columns: UInt16
+    /// The worker begins in the background of it.
+    package var inBackground = false
+  }
+
   package let kind: Kind
   package var label = ""
   /// The program and its arguments; for `python`, arguments of the runtime.
@@ -25,6 +33,7 @@ package struct Launch: Equatable, Sendable {
   package var stdin = Input.null
   package var stdout = Output.capture
   package var stderr = Output.capture
+  package private(set) var terminal: Terminal?
   package var readyTimeoutMilliseconds: UInt64 = 30_000
   package var interruptGraceMilliseconds: UInt64 = 5000
   /// The caller's PATH, where an interpreter is looked for. Set by whoever reads the caller's
@@ -35,8 +44,8 @@ package struct Launch: Equatable, Sendable {
 
   private static let kinds = ["python", "worker", "program"]
   private static let properties = [
-    "interpreter", "argument", "directory", "label", "stdin", "stdout", "stderr", "ready-timeout",
-    "interrupt-grace",
+    "interpreter", "argument", "directory", "label", "stdin", "stdout", "stderr", "terminal",
+    "ready-timeout", "interrupt-grace",
   ]
 
   /// "python", "worker" or "program".
@@ -56,6 +65,7 @@ package struct Launch: Equatable, Sendable {
     if value.utf8.contains(0) {
       throw PolicyError(subject: property, message: "\(property): the value holds a NUL byte")
     }
+    let before = self
     switch property {
     case "interpreter":
       guard kind == .python else {
@@ -75,6 +85,7 @@ package struct Launch: Equatable, Sendable {
       }
     case "stdout": stdout = try Launch.output(value, for: property)
     case "stderr": stderr = try Launch.output(value, for: property)
+    case "terminal": terminal = value == "none" ? nil : try Launch.terminal(value)
     case "ready-timeout":
       readyTimeoutMilliseconds = try PolicyAmount.time(value, for: property)
     case "interrupt-grace":
@@ -83,6 +94,39 @@ package struct Launch: Equatable, Sendable {
       let hint = PolicyAmount.suggestion(for: property, among: Launch.properties)
       throw PolicyError(subject: property, message: "unknown property '\(property)'; \(hint)")
     }
+    if terminal != nil, stdin != .null || stdout != .capture || stderr != .capture {
+      self = before
+      throw PolicyError(
+        subject: property,
+        message: "\(property) \(value): a worker's terminal is its stdin, stdout and stderr; leave "
+          + "those as they are, or give up the terminal with 'terminal none'")
+    }
+  }
+
+  /// `ROWSxCOLUMNS` or `ROWSxCOLUMNS background`.
+  private static func terminal(_ value: String) throws(PolicyError) -> Terminal {
+    var text = value.utf8[...]
+    let background = " background".utf8
+    let inBackground = text.suffix(background.count).elementsEqual(background)
+    if inBackground { text = text.dropLast(background.count) }
+    let sides = text.split(separator: UInt8(ascii: "x"), omittingEmptySubsequences: false)
+    guard sides.count == 2, let rows = cells(sides[0]), let columns = cells(sides[1]) else {
+      throw PolicyError(
+        subject: "terminal",
+        message: "terminal: '\(value)' is not none or ROWSxCOLUMNS, such as 24x80")
+    }
+    return Terminal(rows: rows, columns: columns, inBackground: inBackground)
+  }
+
+  /// 1…65535.
+  private static func cells(_ digits: Substring.UTF8View) -> UInt16? {
+    guard !digits.isEmpty, digits.count <= 5 else { return nil }
+    var value = 0
+    for digit in digits {
+      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { return nil }
+      value = value * 10 + Int(digit - UInt8(ascii: "0"))
+    }
+    return value == 0 ? nil : UInt16(exactly: value)
   }
 
   private static func output(

@@ -133,6 +133,21 @@ extension Circumstances {
       return mounting(errno)
     case .hostname, .loopback, .identity, .dropPrivilege:
       return refused("what init does with its own namespaces", errno)
+    case .terminal(let path, _, _):
+      switch errno {
+      case EMFILE:
+        return Diagnosis(
+          "the host has no number free for another descriptor",
+          "raise the host's limit of open files (ulimit -n), or give a worker no terminal")
+      case ENOSPC:
+        return Diagnosis(
+          "there are as many pseudo-terminals as the machine allows",
+          "raise kernel.pty.max by sysctl, or end what holds terminals")
+      case ENOENT, ENXIO, ENODEV, EACCES:
+        return Diagnosis(
+          "there is no usable \(path) where the host runs", "mount devpts there, with ptmxmode=666")
+      default: return refused("pseudo-terminals", errno)
+      }
     case .limit(let resource, _, _):
       guard errno == EPERM else { return nil }
       return Diagnosis(

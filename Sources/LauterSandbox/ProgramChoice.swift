@@ -34,6 +34,8 @@ struct ProgramChoice {
     execution.cpuMilliseconds = policy.cpuMilliseconds ?? 0
     execution.hasSession = launch.kind != .program
     execution.ignoresInterrupt = launch.kind != .program
+    execution.hasTerminal = launch.terminal != nil
+    execution.inBackground = launch.terminal?.inBackground ?? false
     if let interpreter {
       execution.candidates = [interpreter.program]
       // Unbuffered: what C code writes must not lie in a buffer when an answer is sent. The file, not the folder: for a

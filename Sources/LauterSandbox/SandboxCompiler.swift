@@ -85,6 +85,8 @@ package final class SandboxCompiler {
     steps.append(.newRoot(size: 16 << 20))
     steps += view.steps
     steps += [.enterRoot, .readOnlyRoot, .dropPrivilege(lastCapability: offer.lastCapability)]
+    // Of its own devpts: no other terminal can be named there.
+    steps += terminal(launch, "/dev/pts/ptmx")
     steps += limits(policy)
     if offer.landlock == 0 {
       // The view stands without it; it is the second wall.
@@ -145,6 +147,7 @@ package final class SandboxCompiler {
     // An ordinary user needs a user namespace to make the others, and gives up what power that
     // lends.
     if !offer.mapsUsers { steps.append(.dropPrivilege(lastCapability: offer.lastCapability)) }
+    steps += terminal(launch, "/dev/ptmx")
     steps += limits(policy)
     steps.append(.execute(execution))
     var namespaces = SandboxCompiler.process | SandboxCompiler.mount
@@ -230,6 +233,11 @@ package final class SandboxCompiler {
       steps.append(.limit(resource: UInt32(LX_RLIMIT_NPROC), soft: count + 1, hard: count + 1))
     }
     return steps
+  }
+
+  private func terminal(_ launch: Launch, _ path: String) -> [Step] {
+    guard let terminal = launch.terminal else { return [] }
+    return [.terminal(path: path, rows: terminal.rows, columns: terminal.columns)]
   }
 
   private func filter(_ wish: FilterWish) -> SeccompProgram {

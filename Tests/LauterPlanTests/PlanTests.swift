@@ -14,6 +14,8 @@ private let everyStep: [Step] = {
   execution.ignoresInterrupt = true
   execution.wallMilliseconds = .max
   execution.cpuMilliseconds = 1 << 40
+  execution.hasTerminal = true
+  execution.inBackground = true
   return [
     .privateMounts,
     .openTree(slot: 3, path: "/usr", device: 1 << 40, inode: .max),
@@ -28,6 +30,7 @@ private let everyStep: [Step] = {
     .mask(path: "/a/.env", isDirectory: false),
     .proc(path: "/proc", options: "masked"), .devpts(path: "/dev/pts"),
     .enterRoot, .readOnlyRoot, .readOnly(path: "/dev"), .dropPrivilege(lastCapability: 40),
+    .terminal(path: "/dev/pts/ptmx", rows: 24, columns: .max),
     .limit(resource: 2, soft: 0, hard: .max),
     .landlock(
       filesystem: 0x1fff, network: 3, scope: 3, rules: [LandlockRule(path: "/usr", access: 13)]),
@@ -78,10 +81,14 @@ private let everyStep: [Step] = {
     exit.userMicroseconds = 1 << 40
     exit.systemMicroseconds = 7
     exit.peakKiB = 1 << 33
-    for notice in [.started, .failed(step: 12, errno: 13), .exited(exit)] as [Control.Notice] {
+    for notice in [
+      .started, .failed(step: 12, errno: 13), .exited(exit), .terminal, .suspended(signal: 20),
+    ] as [Control.Notice] {
       #expect(Control.Notice(decoding: notice.encoded()) == notice)
     }
-    for order in [.signal(15, group: true), .pause, .resume] as [Control.Order] {
+    for order in [
+      .signal(15, group: true), .pause, .resume, .foreground(true), .foreground(false),
+    ] as [Control.Order] {
       #expect(Control.Order(decoding: order.encoded()) == order)
     }
   }
@@ -110,6 +117,9 @@ private let everyStep: [Step] = {
     var exit = Control.Exit()
     exit.signal = 65
     #expect(Control.Notice(decoding: Control.Notice.exited(exit).encoded()) == nil)
+    for signal: Int32 in [0, -1, 65] {
+      #expect(Control.Notice(decoding: Control.Notice.suspended(signal: signal).encoded()) == nil)
+    }
     exit.signal = 9
     exit.code = 256
     #expect(Control.Notice(decoding: Control.Notice.exited(exit).encoded()) == nil)

@@ -38,6 +38,8 @@ import Testing
     ("directory", "data", "directory data: the path is relative; give an absolute one"),
     ("argument", "a\0b", "argument: the value holds a NUL byte"),
     ("interpreter", "/bin/x", "interpreter: only a launch of kind python has one"),
+    ("terminal", "80", "terminal: '80' is not none or ROWSxCOLUMNS, such as 24x80"),
+    ("terminal", "0x80", "terminal: '0x80' is not none or ROWSxCOLUMNS, such as 24x80"),
   ])
   func `a bad property is refused by name`(property: String, value: String, message: String) throws
   {
@@ -50,6 +52,29 @@ import Testing
       #expect(error.message == message)
     }
     #expect(launch == before)
+  }
+
+  @Test func `a terminal has a size and perhaps a background`() throws {
+    var launch = try Launch(kind: "program")
+    try launch.set("terminal", "24x80")
+    #expect(launch.terminal == Launch.Terminal(rows: 24, columns: 80))
+    try launch.set("terminal", "1x65535 background")
+    #expect(launch.terminal == Launch.Terminal(rows: 1, columns: .max, inBackground: true))
+    try launch.set("terminal", "none")
+    #expect(launch.terminal == nil)
+  }
+
+  @Test(arguments: [("stdin", "pipe"), ("stdout", "inherit"), ("stderr", "null")])
+  func `a terminal takes the place of all streams`(property: String, value: String) throws {
+    for order in [
+      [("terminal", "24x80"), (property, value)], [(property, value), ("terminal", "24x80")],
+    ] {
+      var launch = try Launch(kind: "program")
+      try launch.set(order[0].0, order[0].1)
+      let before = launch
+      #expect(throws: PolicyError.self) { try launch.set(order[1].0, order[1].1) }
+      #expect(launch == before)
+    }
   }
 
   @Test func `an unknown kind names the nearest`() {

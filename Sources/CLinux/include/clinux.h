@@ -8,4 +8,5 @@
 #include "clinux_sockets.h"
 #include "clinux_mounts.h"
 #include "clinux_security.h"
+#include "clinux_terminal.h"
 #endif

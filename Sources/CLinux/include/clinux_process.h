@@ -19,6 +19,7 @@
 #define SYS_close_range 436
 #endif
 static inline long lx_getpid(void) { return getpid(); }
+static inline long lx_getppid(void) { return getppid(); }
 /* vfork(2) that is safe to call from anywhere: the child runs `body` on a stack of its own, in the caller's memory, while
  * the caller sleeps until it has exec'd or exited. */
 static inline long lx_vfork(int (*body)(void *), void *stack_top, void *argument) {
@@ -53,19 +54,21 @@ static inline long lx_signalfd(uint64_t set, int flags) {
         return lx_result(syscall(SYS_signalfd4, -1, &set, sizeof set, flags));
 }
 
-/* A child's end, whatever it was. */
+/* A child's end or stop, whatever it was. */
 typedef struct lx_end {
-        int32_t pid;    /* 0: nobody ended */
-        int32_t code;   /* 0…255, or -1 if a signal ended it */
-        int32_t signal; /* that signal, or 0 */
-        int32_t core;   /* 1 if it left a core */
+        int32_t pid;     /* 0: nobody ended */
+        int32_t code;    /* 0…255, or -1 if a signal ended it */
+        int32_t signal;  /* that signal, or 0 */
+        int32_t core;    /* 1 if it left a core */
+        int32_t stopped; /* 1 if `signal` stopped it, and it goes on to be there */
 } lx_end;
 static inline long lx_wait_any(lx_end *end) {
         int status = 0;
-        pid_t pid = waitpid(-1, &status, WNOHANG | __WALL);
+        pid_t pid = waitpid(-1, &status, WNOHANG | WUNTRACED | __WALL);
         end->pid = pid > 0 ? pid : 0;
         end->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-        end->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+        end->stopped = pid > 0 && WIFSTOPPED(status);
+        end->signal = end->stopped ? WSTOPSIG(status) : WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         end->core = WIFSIGNALED(status) && WCOREDUMP(status) ? 1 : 0;
         return pid < 0 ? -(long)errno : pid;
 }
@@ -114,6 +117,9 @@ static inline long lx_processors(void) {
 /* Packets of the control socket, never raising SIGPIPE. */
 static inline long lx_send_packet(int fd, const void *data, size_t size) {
         return lx_result(send(fd, data, size, MSG_NOSIGNAL));
+}
+static inline long lx_send_packet_now(int fd, const void *data, size_t size) {
+        return lx_result(send(fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 static inline long lx_receive_packet(int fd, void *data, size_t size) {
         return lx_result(recv(fd, data, size, MSG_DONTWAIT | MSG_TRUNC));
