@@ -5,7 +5,6 @@ ordinary user."""
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import guests
 import pytest
@@ -44,19 +43,25 @@ def stage():
         f"-Wl,-rpath,{stage / 'lib'}", "-o", stage / "host",
         folder=stage,
     )  # fmt: skip
+    guests.build(
+        "gcc", *FLAGS, f"-I{guests.INCLUDE}", *sorted((guests.HERE / "loader").glob("*.c")), "-ldl", "-lm",
+        "-o", stage / "loader",
+        folder=stage,
+    )  # fmt: skip
     workers = support.HERE / "workers"
     guests.build("gcc", *support.C_FLAGS, "-static", workers / "worker.c", "-o", stage / "worker", folder=stage)
     yield stage
     shutil.rmtree(stage)
 
 
-def undisturbed(stage: Path, name: str, *more, user=None):
+def undisturbed(command, user=None):
     as_user = {"user": user, "group": user, "extra_groups": []} if user else {}
     done = subprocess.run(
-        [stage / "host", name, stage / "worker", *more],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd="/",
+        umask=0o022,
         timeout=110,
         **as_user,
     )
@@ -67,10 +72,16 @@ def undisturbed(stage: Path, name: str, *more, user=None):
 def test_a_host_in_c(stage, name):
     if name in ROOT and os.geteuid() != 0:
         pytest.skip("this host takes root")
-    undisturbed(stage, name)
+    undisturbed([stage / "host", name, stage / "worker"])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="these tests already run as an ordinary user")
 @pytest.mark.parametrize("name", ANYBODY)
 def test_a_host_in_c_of_an_ordinary_user(stage, name):
-    undisturbed(stage, name, user=UID)
+    undisturbed([stage / "host", name, stage / "worker"], user=UID)
+
+
+@pytest.mark.parametrize("name", ["often", "as-it-is", "faults"])
+def test_a_program_that_loads_the_library_and_unloads_it(stage, name):
+    """A thousand times, without a trace of it in the process; its handlers get its own faults all the time."""
+    undisturbed([stage / "loader", name, stage / "lib" / "liblauter.so", stage / "worker"])
