@@ -27,7 +27,8 @@ def test_julia_and_its_workers_do_not_disturb_each_other(guest):
     assert beside["ctrl_c"] == {"raised": "InterruptException", "call": "KeyboardInterrupt"}
     for name, layout in (("lauter_event", "layout"), ("lauter_report", "report_layout")):
         structure = guests.HEADER.structures[name]
-        assert beside[layout] == [getattr(structure, field).offset for field, _ in structure._fields_]
+        offsets = [getattr(structure, field).offset for field, _ in structure._fields_]
+        assert beside[layout] == offsets[: len(beside[layout])]  # a structure may grow at its end
     assert run.stderr == b""
 
 
