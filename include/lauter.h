@@ -217,6 +217,39 @@ LAUTER_CHECKED int32_t lauter_launch_set(lauter_launch *launch, const char *prop
 /** Free a launch. NULL does nothing. **Since** 0.1 */
 LAUTER_API void lauter_launch_free(lauter_launch *launch);
 
+/* ------------------------------------------------------------------------------------------------ machine -- */
+
+/**
+ * Find out what this machine can enforce for the calling process, by doing it: first what sandboxes are made of, piece by
+ * piece, each in a process that ends at once; then a small program in each preset, as lauter_spawn() starts it.
+ *
+ * @param[out] json One JSON object:
+ *
+ *     lauter, abi         the library's version and its LAUTER_ABI_VERSION
+ *     status              "full": every preset and every word; "partial": every preset can be launched, but something
+ *                         is missing; "failed": a preset cannot be launched
+ *     presets             for each:
+ *       preset            its name
+ *       status            "full", "partial" (workers start without what `missing` lists) or "failed"
+ *       missing           words as in lauter_report's `missing`
+ *       error             null, or what lauter_spawn() or the `exited` event gave: code, errno, step, subject, message
+ *     checks              for each:
+ *       id, purpose       "user-namespace", and what it is for in a sandbox
+ *       words             policy words that need it; none: every policy
+ *       status            "ok"; "tolerated": missing, and workers start without, or one use of a word is refused;
+ *                         "missing": what needs it is an error; "info": nothing hangs on it
+ *       detail            the mechanism, or what failed
+ *       cause, remedy     why, where that can be told, and what a person can do about it; else null
+ *
+ * Further members and checks may come. The causes and remedies are those that errors of a launch name.
+ *
+ * @return 0 for "full", 1 for "partial", 2 for "failed".
+ *
+ * **Ownership** free the text with lauter_string_free(). **Threads** any. **Blocks** some hundred milliseconds, by starting
+ * some thirty short-lived processes one after the other; none is left. **Errors** INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_doctor(char **json, lauter_error **error);
+
 /* --------------------------------------------------------------------------------------------------- host -- */
 
 /** Owns workers, their calls and their events. */

@@ -141,6 +141,7 @@ public func lauter_report_json(
     guard let report = report?.pointee else { throw invalid("report", "report is NULL") }
     let out = try required(out, "text")
     var json = JSONText()
+    json.open("{")
     json.text("reason", reasonName(report.reason))
     json.text("why", report.why)
     json.number("exit_code", Int64(report.exit_code))
@@ -154,7 +155,8 @@ public func lauter_report_json(
     json.text("label", report.label)
     json.text("stderr_tail", report.stderr_tail)
     json.text("missing", report.missing)
-    out.pointee = allocateText(json.finished())
+    json.close("}")
+    out.pointee = allocateText(json.bytes)
     return 0
   }
 }
@@ -183,44 +185,4 @@ private func rungName(_ rung: UInt32) -> UnsafePointer<CChar> {
   case LAUTER_RUNG_KILL: constant("kill")
   default: constant("none")
   }
-}
-
-/// One flat JSON object. (A worker's stderr may hold any bytes: what is not UTF-8 is replaced.)
-private struct JSONText {
-  private var out: [UInt8] = [UInt8(ascii: "{")]
-
-  private mutating func key(_ name: String) {
-    if out.count > 1 { out.append(UInt8(ascii: ",")) }
-    string(name)
-    out.append(UInt8(ascii: ":"))
-  }
-
-  private mutating func string(_ value: String) {
-    out.append(UInt8(ascii: "\""))
-    for byte in value.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"): out += [UInt8(ascii: "\\"), byte]
-      case UInt8(ascii: "\n"): out += [UInt8(ascii: "\\"), UInt8(ascii: "n")]
-      case 0..<0x20, 0x7f:
-        let digits = Array("0123456789abcdef".utf8)
-        out += Array("\\u00".utf8) + [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-      default: out.append(byte)
-      }
-    }
-    out.append(UInt8(ascii: "\""))
-  }
-
-  mutating func text(_ name: String, _ value: UnsafePointer<CChar>?) {
-    key(name)
-    string(value.map { String(cString: $0) } ?? "")
-  }
-  mutating func number(_ name: String, _ value: Int64) {
-    key(name)
-    out += Array("\(value)".utf8)
-  }
-  mutating func flag(_ name: String, _ value: Bool) {
-    key(name)
-    out += Array((value ? "true" : "false").utf8)
-  }
-  func finished() -> [UInt8] { out + [UInt8(ascii: "}")] }
 }

@@ -22,7 +22,7 @@ final class PolicyObject {
 }
 
 /// The caller's own variable, for `env NAME`.
-private func environment(_ name: String) -> String? {
+func environment(_ name: String) -> String? {
   name.withCString { getenv($0) }.map { String(cString: $0) }
 }
 

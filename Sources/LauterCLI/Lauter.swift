@@ -16,7 +16,7 @@ struct Lauter: ParsableCommand {
         lauter notebook analysis.ipynb
       """,
     version: String(cString: lauter_version()),
-    subcommands: [RunCommand.self, NotebookCommand.self, ExplainCommand.self])
+    subcommands: [RunCommand.self, NotebookCommand.self, ExplainCommand.self, DoctorCommand.self])
 
   /// Every failure of our own ends with 125 and "lauter: …", so that it is not taken for the program's.
   static func main() {

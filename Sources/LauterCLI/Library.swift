@@ -261,3 +261,10 @@ extension LibraryError {
     subject = ""
   }
 }
+
+/// `lauter_doctor`.
+func doctor() throws(LibraryError) -> (status: Int32, json: String) {
+  var text: UnsafeMutablePointer<CChar>?
+  let status = try library { lauter_doctor(&text, $0) }
+  return (status, owned(text) ?? "")
+}

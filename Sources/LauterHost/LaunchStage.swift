@@ -22,6 +22,7 @@ enum LaunchStage {
   private static let setgroups: StaticString = "write /proc/PID/setgroups"
   private static let uidMap: StaticString = "write /proc/PID/uid_map"
   private static let gidMap: StaticString = "write /proc/PID/gid_map"
+  private static let capabilities: StaticString = "prctl PR_CAP_AMBIENT_RAISE"
   private static let exec: StaticString = "execveat lauter-init"
   /// Init's image, while the host is made.
   static let image: StaticString = "open lauter-init"
@@ -35,7 +36,7 @@ enum LaunchStage {
     case CLAUNCH_STAGE_UID_MAP: uidMap
     case CLAUNCH_STAGE_GID_MAP: gidMap
     case CLAUNCH_STAGE_DESCRIPTORS: "dup3"
-    case CLAUNCH_STAGE_CAPABILITIES: "prctl PR_CAP_AMBIENT_RAISE"
+    case CLAUNCH_STAGE_CAPABILITIES: capabilities
     case CLAUNCH_STAGE_EXEC: exec
     default: "claunch_spawn"
     }
@@ -45,15 +46,20 @@ enum LaunchStage {
   static func refusal(_ error: KernelError, namespaces: UInt64) -> Refusal? {
     if error.names(clone) { return .clone(namespaces: namespaces) }
     if error.names(setgroups) || error.names(uidMap) || error.names(gidMap) { return .maps }
+    if error.names(capabilities) { return .capabilities }
     if error.names(exec) || error.names(image) { return .image }
     return nil
   }
 }
 
 extension KernelError {
-  fileprivate func names(_ stage: StaticString) -> Bool {
-    call.utf8CodeUnitCount == stage.utf8CodeUnitCount
-      && memcmp(call.utf8Start, stage.utf8Start, stage.utf8CodeUnitCount) == 0
+  fileprivate func names(_ stage: StaticString) -> Bool { call.isSame(as: stage) }
+}
+
+extension StaticString {
+  func isSame(as other: StaticString) -> Bool {
+    utf8CodeUnitCount == other.utf8CodeUnitCount
+      && memcmp(utf8Start, other.utf8Start, utf8CodeUnitCount) == 0
   }
 }
 

@@ -6,23 +6,27 @@
 #if canImport(CSandbox)
   import CSandbox
 #endif
+#if canImport(LauterPolicy)
+  import LauterPolicy
+#endif
 
 /// What is known to stand in the way of sandboxes on a machine or around a process. It decides nothing: it is asked when
 /// something was refused, to say why and what to do.
-package struct Circumstances: Equatable, Sendable {
-  /// `user.max_*_namespaces`, in the order of `NamespaceKind.allCases`; nil where there is no such knob.
-  package var namespaceLimits: [UInt64?] = NamespaceKind.allCases.map { _ in nil }
-  /// Debian's `kernel.unprivileged_userns_clone`.
-  package var ordinaryUserNamespaces: UInt64?
-  /// Ubuntu's `kernel.apparmor_restrict_unprivileged_userns`.
-  package var appArmorRestriction: UInt64?
+package struct Circumstances {
+  /// Those whose `user.max_*_namespaces` is 0, as `CLONE_NEW*`.
+  package var switchedOff: UInt64 = 0
+  /// Debian's `kernel.unprivileged_userns_clone` is 0.
+  package var isForRootOnly = false
+  /// Ubuntu's `kernel.apparmor_restrict_unprivileged_userns` is 1.
+  package var isRestrictedByAppArmor = false
   /// The AppArmor profile of this process, if it is confined by one.
-  package var appArmorProfile: String?
-  package var memfdNoexec: UInt64?
+  package var appArmorProfile = ""
+  /// `vm.memfd_noexec` is 2.
+  package var hasNoExecutableMemory = false
   /// A seccomp filter of somebody else's is loaded.
   package var isFiltered = false
-  /// Landlock, as far as the kernel's list of security modules tells; nil where it does not.
-  package var hasLandlockModule: Bool?
+  /// The kernel lists its security modules, and Landlock is not among them.
+  package var isWithoutLandlock = false
   /// The root is no mount point: the process was put there by chroot(2).
   package var isChrooted = false
   /// What is mounted over entries of /proc.
@@ -31,9 +35,9 @@ package struct Circumstances: Equatable, Sendable {
   package var isDumpable = true
   /// Has CAP_SYS_ADMIN.
   package var isPrivileged = false
-  package var container: Container?
+  package var container = Container.none
 
-  package enum Container: Sendable { case docker, podman, other }
+  package enum Container: Sendable { case none, docker, podman, other }
 
   /// Nothing in the way.
   package init() {}
@@ -41,30 +45,25 @@ package struct Circumstances: Equatable, Sendable {
   /// Look at this machine and process.
   package static func here() -> Circumstances {
     var here = Circumstances()
-    here.namespaceLimits = NamespaceKind.allCases.map { setting($0.knob) }
-    here.ordinaryUserNamespaces = setting("kernel.unprivileged_userns_clone")
-    here.appArmorRestriction = setting("kernel.apparmor_restrict_unprivileged_userns")
-    here.memfdNoexec = setting("vm.memfd_noexec")
+    for kind in NamespaceKind.allCases where setting(kind.knob) == 0 {
+      here.switchedOff |= kind.rawValue
+    }
+    here.isForRootOnly = setting("kernel.unprivileged_userns_clone") == 0
+    here.isRestrictedByAppArmor = setting("kernel.apparmor_restrict_unprivileged_userns") == 1
+    here.hasNoExecutableMemory = setting("vm.memfd_noexec") == 2
     here.isDumpable = lx_is_dumpable() != 0
     here.isPrivileged = csandbox_has_capability(21) == 1
-    let status = HostFile.contents("/proc/self/status", upTo: 8192)
-    here.hasProc = status != nil
-    // "Seccomp:\t2"
-    here.isFiltered = lines(status ?? []).contains {
-      $0.starts(with: "Seccomp:".utf8) && $0.last == UInt8(ascii: "2")
+    let status = text("/proc/self/status")
+    here.hasProc = !status.utf8.isEmpty
+    here.isFiltered = holds(status, "Seccomp:\t2")
+    let profile = text("/proc/self/attr/apparmor/current")
+    if !holds(profile, "unconfined") {
+      here.appArmorProfile = String(decoding: profile.utf8.prefix { $0 > 0x20 }, as: UTF8.self)
     }
-    let profile = HostFile.contents("/proc/self/attr/apparmor/current", upTo: 4096).map(text) ?? ""
-    if !profile.isEmpty, !profile.utf8.starts(with: "unconfined".utf8) {
-      here.appArmorProfile = profile
-    }
-    if let modules = HostFile.contents("/sys/kernel/security/lsm", upTo: 4096), !modules.isEmpty {
-      here.hasLandlockModule = modules.split(separator: UInt8(ascii: ",")).contains {
-        text(Array($0)).utf8.elementsEqual("landlock".utf8)
-      }
-    }
-    if let mounts = HostFile.contents("/proc/self/mountinfo", upTo: 1 << 20) {
-      here.read(mountinfo: mounts)
-    }
+    let modules = text("/sys/kernel/security/lsm")
+    here.isWithoutLandlock = !modules.utf8.isEmpty && !holds(modules, "landlock")
+    let mounts = MountLine.all()
+    if !mounts.isEmpty { here.read(mounts) }
     if HostFile.existing("/run/.containerenv") != nil {
       here.container = .podman
     } else if HostFile.existing("/.dockerenv") != nil {
@@ -75,62 +74,103 @@ package struct Circumstances: Equatable, Sendable {
     return here
   }
 
-  /// `/proc/self/mountinfo`: the fifth field is where.
-  mutating func read(mountinfo: [UInt8]) {
-    isChrooted = !mountinfo.isEmpty
-    coversOnProc = []
-    for line in Circumstances.lines(mountinfo) {
-      let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
-      guard fields.count > 4 else { continue }
-      let place = String(decoding: fields[4], as: UTF8.self)
-      if place.utf8.elementsEqual("/".utf8) { isChrooted = false }
-      // An empty folder, where the kernel lets anyone mount.
-      if place.utf8.elementsEqual("/proc/sys/fs/binfmt_misc".utf8) { continue }
-      if place.utf8.starts(with: "/proc/".utf8) { coversOnProc.append(place) }
+  mutating func read(_ mounts: [MountLine]) {
+    isChrooted = true
+    for mount in mounts {
+      let place = mount.place.utf8
+      if place.elementsEqual("/".utf8) { isChrooted = false }
+      // That one is an empty folder, over which the kernel lets anyone mount.
+      if isAt(0, mount.place, "/proc/") && !holds(mount.place, "binfmt_misc") {
+        coversOnProc.append(mount.place)
+      }
     }
-  }
-
-  func limit(of kind: NamespaceKind) -> UInt64? {
-    for (index, each) in NamespaceKind.allCases.enumerated() where each == kind {
-      return index < namespaceLimits.count ? namespaceLimits[index] : nil
-    }
-    return nil
   }
 
   /// A number under /proc/sys, by its name as sysctl(8) spells it; nil if there is none.
-  static func setting(_ name: String) -> UInt64? {
-    let path =
-      "/proc/sys/" + String(decoding: name.utf8.map { $0 == 0x2E ? 0x2F : $0 }, as: UTF8.self)
-    return HostFile.contents(path, upTo: 64).flatMap { number($0[...]) }
+  static func setting(_ name: StaticString) -> UInt64? {
+    var path = Array("/proc/sys/\(name)".utf8)
+    for index in path.indices where path[index] == UInt8(ascii: ".") {
+      path[index] = UInt8(ascii: "/")
+    }
+    return number(in: String(decoding: path, as: UTF8.self))
   }
 
-  /// Decimal digits, alone but for white space.
-  static func number(_ bytes: ArraySlice<UInt8>) -> UInt64? {
-    let digits = trimmed(bytes)
-    guard !digits.isEmpty else { return nil }
-    var value: UInt64 = 0
-    for digit in digits {
-      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { return nil }
-      let (product, high) = value.multipliedReportingOverflow(by: 10)
-      let (sum, carry) = product.addingReportingOverflow(UInt64(digit - UInt8(ascii: "0")))
+  /// The decimal number that a file begins with; nil if there is none.
+  static func number(in path: String) -> UInt64? {
+    var value: UInt64?
+    for byte in text(path).utf8 {
+      let digit = UInt64(byte &- UInt8(ascii: "0"))
+      guard digit < 10 else { break }
+      let (product, high) = (value ?? 0).multipliedReportingOverflow(by: 10)
+      let (sum, carry) = product.addingReportingOverflow(digit)
       if high || carry { return UInt64.max }
       value = sum
     }
     return value
   }
 
-  static func lines(_ bytes: [UInt8]) -> [ArraySlice<UInt8>] {
-    bytes.split(separator: UInt8(ascii: "\n"))
+  /// A file's text, empty if it cannot be read.
+  @inline(never)
+  static func text(_ path: String) -> String {
+    String(decoding: HostFile.contents(path, upTo: 1 << 16) ?? [], as: UTF8.self)
+  }
+}
+
+/// Whether `part` is somewhere in `text`.
+@inline(never)
+func holds(_ text: String, _ part: StaticString) -> Bool {
+  for place in 0..<text.utf8.count where isAt(place, text, part) { return true }
+  return false
+}
+
+/// Whether `part` stands at `place` in `text`.
+@inline(never)
+func isAt(_ place: Int, _ text: String, _ part: StaticString) -> Bool {
+  guard place + part.utf8CodeUnitCount <= text.utf8.count else { return false }
+  var text = text
+  return text.withUTF8 {
+    memcmp($0.baseAddress! + place, part.utf8Start, part.utf8CodeUnitCount) == 0
+  }
+}
+
+/// A line of `/proc/self/mountinfo`.
+struct MountLine {
+  let place: String
+  let type: String
+
+  init(place: String, type: String) {
+    self.place = place
+    self.type = type
   }
 
-  private static func text(_ bytes: [UInt8]) -> String {
-    String(decoding: trimmed(bytes[...]), as: UTF8.self)
+  /// "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw": any number of fields before the dash.
+  init?(_ line: String) {
+    let fields = line.utf8.split(separator: UInt8(ascii: " "))
+    for index in fields.indices where index > 5 && index + 1 < fields.count {
+      if fields[index].count == 1 && fields[index].first == UInt8(ascii: "-") {
+        place = String(decoding: fields[4], as: UTF8.self)
+        type = String(decoding: fields[index + 1], as: UTF8.self)
+        return
+      }
+    }
+    return nil
   }
 
-  private static func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
-    var rest = bytes
-    while let first = rest.first, first <= 0x20 { rest.removeFirst() }
-    while let last = rest.last, last <= 0x20 { rest.removeLast() }
-    return rest
+  static func all() -> [MountLine] {
+    let bytes = HostFile.contents("/proc/self/mountinfo", upTo: 1 << 20) ?? []
+    var mounts: [MountLine] = []
+    for line in bytes.split(separator: UInt8(ascii: "\n")) {
+      if let mount = MountLine(String(decoding: line, as: UTF8.self)) { mounts.append(mount) }
+    }
+    return mounts
+  }
+
+  /// The type of the file system at `path`, which is resolved: of the last mount that covers it most closely.
+  static func type(at path: String, _ mounts: [MountLine]) -> String {
+    var found = MountLine(place: "", type: "unknown")
+    for mount in mounts where mount.place.utf8.count >= found.place.utf8.count {
+      if PolicyPath.isWithin(path, mount.place) { found = mount }
+    }
+    return found.type
   }
 }

@@ -8,17 +8,31 @@
 #endif
 
 /// Why something was refused, as far as it can be told, and what a person can do about it.
-package struct Diagnosis: Equatable, Sendable {
-  package var cause: String
-  /// Empty where nothing helps.
-  package var remedy: String
+package struct Diagnosis: Sendable {
+  private let what: StaticString
+  /// What it is about, in brackets; "" for nothing.
+  private let about: String
+  /// "" where nothing helps.
+  package let remedy: StaticString
 
-  package init(_ cause: String, _ remedy: String = "") {
-    self.cause = cause
+  @inline(never)
+  package init(_ what: StaticString, _ remedy: StaticString, about: String = "") {
+    self.what = what
     self.remedy = remedy
+    self.about = about
   }
 
-  package var sentence: String { remedy.isEmpty ? cause : cause + "; " + remedy }
+  package var cause: String { about.utf8.isEmpty ? "\(what)" : "\(what) (\(about))" }
+
+  package var sentence: String {
+    remedy.utf8CodeUnitCount == 0 ? cause : cause + "; \(remedy)"
+  }
+}
+
+extension Diagnosis: Equatable {
+  package static func == (a: Diagnosis, b: Diagnosis) -> Bool {
+    a.sentence.utf8.elementsEqual(b.sentence.utf8)
+  }
 }
 
 /// What was refused.
@@ -29,6 +43,8 @@ package enum Refusal: Sendable {
   case clone(namespaces: UInt64)
   /// The maps of its user and group ids.
   case maps
+  /// To keep the capabilities that it needs across its execution.
+  case capabilities
   /// A step of the plan.
   case step(Step)
 }
@@ -36,7 +52,17 @@ package enum Refusal: Sendable {
 /// The one table of causes and remedies: what `lauter doctor` prints and what errors of a launch say.
 package func diagnose(_ refusal: Refusal, _ errno: Int32, _ here: Circumstances) -> Diagnosis? {
   switch refusal {
-  case .image: return here.image(errno)
+  case .image:
+    if errno == ENOENT, !here.hasProc { return .noProc }
+    if errno == EACCES || errno == EPERM, here.hasNoExecutableMemory {
+      return Diagnosis(
+        "vm.memfd_noexec is 2, so init cannot be executed from memory, and there is no installed copy that can",
+        """
+        install lauter/lauter-init beside the library, on a file system without noexec, or \
+        sysctl vm.memfd_noexec=1
+        """)
+    }
+    return here.refused("the execution of init", errno)
   case .clone(let namespaces): return here.clone(namespaces, errno)
   case .maps:
     if !here.isDumpable && errno == EACCES {
@@ -46,93 +72,85 @@ package func diagnose(_ refusal: Refusal, _ errno: Int32, _ here: Circumstances)
         "let it call prctl(PR_SET_DUMPABLE, 1) first")
     }
     if errno == ENOENT, !here.hasProc { return .noProc }
-    return here.refused("the maps of user ids", errno)
+    return here.refused("maps of user ids", errno)
+  case .capabilities: return here.refused("capabilities in a sandbox's own namespaces", errno)
   case .step(let step): return here.step(step, errno)
   }
 }
 
 extension Diagnosis {
   static let noProc = Diagnosis("there is no /proc here", "mount /proc where the host runs")
-  static let userNamespacesOff = Diagnosis(
-    "user namespaces are switched off here (user.max_user_namespaces is 0)",
-    "sysctl user.max_user_namespaces=10000 allows them")
   static let ordinaryUserNamespacesOff = Diagnosis(
     "user namespaces are kept from ordinary users here (kernel.unprivileged_userns_clone is 0)",
     "sysctl kernel.unprivileged_userns_clone=1 allows them")
+
+  /// A limit is 0.
+  static func switchedOff(_ kind: NamespaceKind) -> Diagnosis {
+    let remedy: StaticString =
+      switch kind {
+      case .user: "sysctl user.max_user_namespaces=10000 allows them"
+      case .process: "sysctl user.max_pid_namespaces=10000 allows them"
+      case .mount: "sysctl user.max_mnt_namespaces=10000 allows them"
+      case .network: "sysctl user.max_net_namespaces=10000 allows them"
+      case .ipc: "sysctl user.max_ipc_namespaces=10000 allows them"
+      case .uts: "sysctl user.max_uts_namespaces=10000 allows them"
+      case .cgroup: "sysctl user.max_cgroup_namespaces=10000 allows them"
+      }
+    return Diagnosis("namespaces are switched off here", remedy, about: "\(kind.knob) is 0")
+  }
 }
 
 extension Circumstances {
-  fileprivate func image(_ errno: Int32) -> Diagnosis? {
-    if errno == ENOENT, !hasProc { return .noProc }
-    if errno == EACCES || errno == EPERM, memfdNoexec == 2 {
-      return Diagnosis(
-        "vm.memfd_noexec is 2, so init cannot be executed from memory, and its installed copy cannot be executed either",
-        "install lauter/lauter-init beside the library, on a file system without noexec; "
-          + "or sysctl vm.memfd_noexec=1")
-    }
-    return refused("the execution of init's image", errno)
-  }
-
   fileprivate func clone(_ namespaces: UInt64, _ errno: Int32) -> Diagnosis? {
     let wantsUser = namespaces & NamespaceKind.user.rawValue != 0
     switch errno {
     // EUSERS is what ENOSPC was before Linux 4.9.
     case ENOSPC, EUSERS:
-      for kind in NamespaceKind.allCases
-      where namespaces & kind.rawValue != 0 && limit(of: kind) == 0 {
-        if kind == .user { return .userNamespacesOff }
-        return Diagnosis(
-          "\(kind.name) namespaces are switched off here (\(kind.knob) is 0)",
-          "sysctl \(kind.knob)=10000 allows them")
+      for kind in NamespaceKind.allCases where namespaces & switchedOff & kind.rawValue != 0 {
+        return .switchedOff(kind)
       }
       return Diagnosis(
-        "there are as many namespaces as a limit allows, of this user here or of one outside this container, "
-          + "or they are nested too deep",
+        "there are as many namespaces as a limit allows, here or outside this container, or they are nested too deep",
         "raise the limits user.max_*_namespaces by sysctl, or end what holds namespaces")
     case EAGAIN:
       return Diagnosis(
         "there are as many processes as a limit allows",
-        "raise the limit of processes (ulimit -u), or the container's (docker and podman: --pids-limit)"
+        "raise it: the user's (ulimit -u), the service's (TasksMax=) or the container's (--pids-limit)"
       )
     case ENOMEM:
       return Diagnosis(
         "there is no memory left, or this process namespace is ending", "free memory")
     case EINVAL:
       return Diagnosis(
-        "this kernel was built without one of these: \(namespaceNames(namespaces)) namespaces",
-        "run a kernel that has them, as every distribution's does")
-    case EPERM where wantsUser && ordinaryUserNamespaces == 0 && !isPrivileged:
-      return .ordinaryUserNamespacesOff
+        "this kernel was built without one of these namespaces",
+        "run a kernel that has them, as every distribution's does",
+        about: namespaceNames(namespaces))
+    case EPERM where wantsUser && isForRootOnly && !isPrivileged: return .ordinaryUserNamespacesOff
     case EPERM where wantsUser && isChrooted:
       return Diagnosis(
         "this process lives in a chroot, where the kernel makes no user namespace",
-        "enter that folder by pivot_root as containers do, or run the host outside")
-    case EPERM where !wantsUser && !isPrivileged:
-      return Diagnosis(
-        "namespaces without one of users take CAP_SYS_ADMIN", "run the host as root or without it")
-    default:
-      return refused("new namespaces", errno)
+        "enter that folder by pivot_root, as containers do, or run the host outside")
+    default: return refused("new namespaces", errno)
     }
   }
 
   fileprivate func step(_ step: Step, _ errno: Int32) -> Diagnosis? {
     switch step {
-    case .proc:
-      if errno == EPERM, !coversOnProc.isEmpty || !hasProc {
-        return Diagnosis(
-          hasProc
-            ? "this process sees a /proc that is itself masked (\(coversOnProc[0])"
-              + (coversOnProc.count > 1 ? " and \(coversOnProc.count - 1) more" : "")
-              + "), and the kernel gives no fuller one"
-            : "there is no /proc here, and the kernel gives none to those who have none",
-          hasProc ? unmasking : "mount /proc where the host runs")
-      }
-      return mounting(errno)
-    case .privateMounts, .openTree, .adoptTree, .newRoot, .directory, .file, .symlink, .tmpfs,
-      .attach, .mask, .devpts, .enterRoot, .readOnlyRoot, .readOnly:
-      return mounting(errno)
+    case .proc where errno == EPERM && !hasProc:
+      return Diagnosis(
+        "there is no /proc here, and the kernel gives none to those who have none",
+        "mount /proc where the host runs")
+    case .proc where errno == EPERM && !coversOnProc.isEmpty:
+      var about = coversOnProc[0]
+      if coversOnProc.count > 1 { about += " and \(coversOnProc.count - 1) more" }
+      return Diagnosis(
+        "the /proc of this process is itself masked, and the kernel gives no fuller one", unmasking,
+        about: about)
+    case .proc, .privateMounts, .openTree, .adoptTree, .newRoot, .directory, .file, .symlink,
+      .tmpfs, .attach, .mask, .devpts, .enterRoot, .readOnlyRoot, .readOnly:
+      return refused("mounts", errno)
     case .hostname, .loopback, .identity, .dropPrivilege:
-      return refused("what init does with its own namespaces", errno)
+      return refused("capabilities in a sandbox's own namespaces", errno)
     case .terminal(let path, _, _):
       switch errno {
       case EMFILE:
@@ -145,14 +163,16 @@ extension Circumstances {
           "raise kernel.pty.max by sysctl, or end what holds terminals")
       case ENOENT, ENXIO, ENODEV, EACCES:
         return Diagnosis(
-          "there is no usable \(path) where the host runs", "mount devpts there, with ptmxmode=666")
+          "there is no usable one where the host runs", "mount devpts there, with ptmxmode=666",
+          about: path)
       default: return refused("pseudo-terminals", errno)
       }
     case .limit(let resource, _, _):
       guard errno == EPERM else { return nil }
       return Diagnosis(
-        "this process may have less of it (\(limitName(resource))) than the policy gives",
-        "raise the hard limit of the host (ulimit -H), or lower the policy's --limit")
+        "this process may have less of it than the policy gives",
+        "raise the host's hard limit (ulimit -H), or lower the policy's with --limit",
+        about: limitName(resource))
     case .landlock:
       if errno == E2BIG {
         return Diagnosis(
@@ -163,22 +183,17 @@ extension Circumstances {
     case .seccomp:
       if errno == EINVAL {
         return Diagnosis(
-          "this kernel was built without seccomp filters", "run a kernel with CONFIG_SECCOMP_FILTER"
-        )
+          "this kernel was built without seccomp filters",
+          "run a kernel with CONFIG_SECCOMP_FILTER")
       }
       return refused("a seccomp filter", errno)
-    case .execute: return nil
+    default: return nil
     }
   }
 
-  private func mounting(_ errno: Int32) -> Diagnosis? {
-    if errno == EPERM || errno == EACCES || errno == ENOSYS { return refused("mounts", errno) }
-    return nil
-  }
-
   /// Why Landlock is not there.
-  package func noLandlock(_ errno: Int32) -> Diagnosis? {
-    if errno == EOPNOTSUPP || hasLandlockModule == false {
+  func noLandlock(_ errno: Int32) -> Diagnosis? {
+    if errno == EOPNOTSUPP || isWithoutLandlock {
       return Diagnosis(
         "Landlock is not among this kernel's security modules",
         "add landlock to the list of the boot parameter lsm=")
@@ -193,48 +208,60 @@ extension Circumstances {
 
   /// What generally stands between a process and `what`.
   fileprivate func refused(_ what: String, _ errno: Int32) -> Diagnosis? {
-    guard errno == EPERM || errno == EACCES || errno == ENOSYS else { return nil }
-    if errno != ENOSYS, appArmorRestriction == 1, !isPrivileged {
-      return Diagnosis(
-        "AppArmor takes the privilege from ordinary users' namespaces here "
-          + "(kernel.apparmor_restrict_unprivileged_userns is 1)",
-        "give the host's program an AppArmor profile with the rule 'userns,'; or "
-          + "sysctl kernel.apparmor_restrict_unprivileged_userns=0")
-    }
-    if let appArmorProfile, errno != ENOSYS {
-      return Diagnosis(
-        "the AppArmor profile \(appArmorProfile) may refuse \(what)",
-        container == nil
-          ? "allow it userns, mount, umount and pivot_root"
-          : "run the container with --security-opt apparmor=unconfined"
-            + (isFiltered ? " --security-opt seccomp=unconfined" : ""))
+    if errno == EPERM || errno == EACCES {
+      if isRestrictedByAppArmor && !isPrivileged {
+        return Diagnosis(
+          """
+          AppArmor takes the privilege from ordinary users' namespaces here \
+          (kernel.apparmor_restrict_unprivileged_userns is 1)
+          """,
+          """
+          give the host's program an AppArmor profile with the rule 'userns,', or \
+          sysctl kernel.apparmor_restrict_unprivileged_userns=0
+          """)
+      }
+      if !appArmorProfile.utf8.isEmpty {
+        return Diagnosis(
+          "an AppArmor profile is around this process, and may refuse it",
+          """
+          let it allow userns, mount, umount and pivot_root; \
+          in a container: --security-opt apparmor=unconfined --security-opt seccomp=unconfined
+          """,
+          about: appArmorProfile)
+      }
+    } else if errno != ENOSYS {
+      return nil
     }
     if isFiltered {
       return Diagnosis(
-        "a seccomp filter around this process refuses \(what)"
-          + (container == nil ? "" : ", as a container runtime's does"),
-        "let it pass: docker and podman run with --security-opt seccomp=unconfined, or a profile that allows clone, "
-          + "unshare, mount, pivot_root and their kin; a systemd unit without RestrictNamespaces= and SystemCallFilter="
-      )
+        "a seccomp filter around this process refuses it, as container runtimes' do",
+        """
+        let it pass: --security-opt seccomp=unconfined for docker and podman, or a profile that allows clone, unshare, \
+        mount, pivot_root and their kin; a systemd unit without RestrictNamespaces= and SystemCallFilter=
+        """,
+        about: what)
     }
     if errno == ENOSYS {
       return Diagnosis(
-        "this kernel, or what stands in for one, does not know \(what)", "run Linux 5.14 or later")
+        "this kernel, or what stands in for one, does not know it", "run Linux 5.12 or later",
+        about: what)
     }
     return Diagnosis(
-      "a security module or the container around this process refuses \(what)",
-      "look into the kernel's log for what refused it (dmesg), or run the host outside the container"
-    )
+      "a security module or the container around this process refuses it",
+      "look into the kernel's log for what did (dmesg), or run the host outside the container",
+      about: what)
   }
 
   /// How to have a whole /proc.
-  private var unmasking: String {
+  private var unmasking: StaticString {
     switch container {
     case .docker: "run the container with --security-opt systempaths=unconfined"
     case .podman: "run the container with --security-opt unmask=ALL"
     default:
-      "have the container made with a whole /proc: docker run --security-opt systempaths=unconfined, "
-        + "podman run --security-opt unmask=ALL, Kubernetes procMount: Unmasked"
+      """
+      have the container made with a whole one: docker run --security-opt systempaths=unconfined, \
+      podman run --security-opt unmask=ALL, Kubernetes procMount: Unmasked
+      """
     }
   }
 }

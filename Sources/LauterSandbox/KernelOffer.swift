@@ -56,7 +56,7 @@ package struct KernelOffer: Equatable, Sendable {
     obstacle = nil
     mapsUsers = userCount > 0 && needed.allSatisfy { csandbox_has_capability($0) == 1 }
     if Circumstances.setting(NamespaceKind.user.knob) == 0 {
-      obstacle = .userNamespacesOff
+      obstacle = .switchedOff(.user)
     } else if !mapsUsers, Circumstances.setting("kernel.unprivileged_userns_clone") == 0 {
       obstacle = .ordinaryUserNamespacesOff
     }

@@ -11,7 +11,7 @@ package enum NamespaceKind: UInt64, CaseIterable, Sendable {
   case cgroup = 0x0200_0000
 
   /// For people.
-  package var name: String {
+  package var name: StaticString {
     switch self {
     case .user: "user"
     case .process: "process"
@@ -24,7 +24,7 @@ package enum NamespaceKind: UInt64, CaseIterable, Sendable {
   }
 
   /// The limit of how many a user may make, as sysctl(8) spells it.
-  package var knob: String {
+  package var knob: StaticString {
     switch self {
     case .user: "user.max_user_namespaces"
     case .process: "user.max_pid_namespaces"
@@ -40,9 +40,6 @@ package enum NamespaceKind: UInt64, CaseIterable, Sendable {
 /// "user, process, mount".
 package func namespaceNames(_ flags: UInt64) -> String {
   var text = ""
-  for kind in NamespaceKind.allCases where flags & kind.rawValue != 0 {
-    if !text.isEmpty { text += ", " }
-    text += kind.name
-  }
+  for kind in NamespaceKind.allCases where flags & kind.rawValue != 0 { text.list("\(kind.name)") }
   return text
 }

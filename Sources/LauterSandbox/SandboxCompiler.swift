@@ -43,11 +43,11 @@ package final class SandboxCompiler {
     _ policy: Policy, _ launch: Launch, runtimeDirectory: String, ordinal: UInt32
   ) throws(SandboxError) -> Preparation {
     let identity = Identity(offer, process: UInt32(lx_getpid()), ordinal: ordinal)
-    var missing = try unenforced(policy, launch)
     if let obstacle = offer.obstacle, policy.isConfined || !offer.mapsUsers {
       throw SandboxError(
         .unsupported, subject: "user namespaces", message: obstacle.sentence)
     }
+    var missing = try unenforced(policy, launch)
     if !policy.isConfined {
       return try unconfined(policy, launch, runtimeDirectory, missing)
     }
@@ -192,7 +192,7 @@ package final class SandboxCompiler {
     return missing
   }
 
-  private func limits(_ policy: Policy) -> [Step] {
+  func limits(_ policy: Policy) -> [Step] {
     // A core of 0 bytes is still handed to a program that the machine pipes cores to; of 1 byte it
     // is not.
     var steps: [Step] = [.limit(resource: UInt32(LX_RLIMIT_CORE), soft: 1, hard: 1)]
@@ -240,7 +240,7 @@ package final class SandboxCompiler {
     return [.terminal(path: path, rows: terminal.rows, columns: terminal.columns)]
   }
 
-  private func filter(_ wish: FilterWish) -> SeccompProgram {
+  func filter(_ wish: FilterWish) -> SeccompProgram {
     for filter in filters where filter.wish == wish { return filter.program }
     let program = SeccompFilter.compile(wish)
     filters.append((wish, program))

@@ -242,7 +242,7 @@ class Endings(CommandTest):
 
 class Help(CommandTest):
     def test_each_command_explains_itself_with_an_example(self):
-        for command in ([], ["run"], ["notebook"], ["explain"]):
+        for command in ([], ["run"], ["notebook"], ["explain"], ["doctor"]):
             out = self.lauter(*command, "--help").stdout
             self.assertIn("Example", out)
             self.assertIn("lauter ", out)

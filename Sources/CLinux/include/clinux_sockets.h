@@ -92,6 +92,11 @@ static inline long lx_memfd_create(const char *name) {
 }
 static inline long lx_ftruncate(int fd, int64_t size) { return lx_result(ftruncate(fd, size)); }
 static inline long lx_add_seals(int fd, int seals) { return lx_result(fcntl(fd, F_ADD_SEALS, seals)); }
+/* Whether a file is a memfd whose contents nobody can change. */
+static inline long lx_is_sealed(int fd) {
+        long seals = lx_result(fcntl(fd, F_GET_SEALS));
+        return seals > 0 && (seals & F_SEAL_WRITE);
+}
 /* Seals for memory that a worker may read and only we, through the mapping made before, write. */
 static inline long lx_seal_for_reader(int fd) {
         return lx_add_seals(fd, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
