@@ -159,7 +159,7 @@ class Hindered(DoctorTest):
             with self.subTest(user):
                 presets, checks = self.doctor(2, user=user, filters=filters)
                 self.explained(checks, "user-namespace", "seccomp filter", "seccomp=unconfined")
-                self.explained(checks, "new-root", "it needs user-namespace", "")
+                self.explained(checks, "new-root", "missing (user-namespace)", "see there")
                 for name in ("notebook", "strict"):
                     error = presets[name]["error"]
                     self.assertEqual(error["code"], "LAUTER_ERROR_UNSUPPORTED")
