@@ -64,7 +64,11 @@ let package = Package(
       ],
       swiftSettings: [.swiftLanguageMode(.v6)],
       linkerSettings: [
-        .unsafeFlags(["-L\(build)/lib", "-llauter", "-Xlinker", "-rpath=$ORIGIN/../lib"])
+        // The slashes keep room for what `cmake --install` puts there.
+        .unsafeFlags([
+          "-L\(build)/lib", "-llauter", "-Xlinker",
+          "-rpath=$ORIGIN/../lib" + String(repeating: "/", count: 64),
+        ])
       ]),
 
     tests("LauterPlan", []),
