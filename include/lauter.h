@@ -35,6 +35,10 @@
 extern "C" {
 #endif
 
+/** @def LAUTER_API
+ * Marks what the library exports. */
+/** @def LAUTER_CHECKED
+ * Likewise, and the compiler warns where a result is not looked at. */
 #if defined(__GNUC__)
 #define LAUTER_API __attribute__((visibility("default")))
 #define LAUTER_CHECKED __attribute__((visibility("default"), warn_unused_result))
@@ -58,7 +62,7 @@ LAUTER_API const char *lauter_version(void);
 
 /** What went wrong, as returned by functions and carried by events. */
 enum {
-        LAUTER_OK = 0,
+        LAUTER_OK = 0,                     /**< Nothing. */
         LAUTER_ERROR_INVALID = -1,         /**< An argument is not of the documented form. */
         LAUTER_ERROR_SYSTEM = -2,          /**< A system call failed: see lauter_error_errno(). */
         LAUTER_ERROR_POLICY = -3,          /**< Unknown preset or word, or a value that its word does not take. */
@@ -428,7 +432,12 @@ enum {
 };
 
 /** Rungs of lauter_worker_stop(). */
-enum { LAUTER_RUNG_NONE = 0, LAUTER_RUNG_ASKED = 1, LAUTER_RUNG_TERM = 2, LAUTER_RUNG_KILL = 3 };
+enum {
+        LAUTER_RUNG_NONE = 0,  /**< It was not stopped. */
+        LAUTER_RUNG_ASKED = 1, /**< It was asked to exit, and did. */
+        LAUTER_RUNG_TERM = 2,  /**< It ended by SIGTERM. */
+        LAUTER_RUNG_KILL = 3   /**< It had to be killed. */
+};
 
 /** How a worker ended and what it used. Borrowed from its event; strings are never NULL. */
 typedef struct lauter_report {
@@ -466,7 +475,9 @@ typedef struct lauter_part {
 } lauter_part;
 
 /** Lanes: calls on `main` run one after the other, in the order of their start. Other numbers are reserved. */
-enum { LAUTER_LANE_MAIN = 0 };
+enum {
+        LAUTER_LANE_MAIN = 0 /**< One after the other. */
+};
 
 /** Bounds. */
 enum {
@@ -536,7 +547,7 @@ LAUTER_CHECKED int32_t lauter_call_fail(lauter_host *host, lauter_call call, con
 
 /** Kinds of event. */
 enum {
-        LAUTER_EVENT_NONE = 0,
+        LAUTER_EVENT_NONE = 0,    /**< The event holds nothing. */
         LAUTER_EVENT_STARTED = 1, /**< The worker's program runs. */
         LAUTER_EVENT_READY = 2,   /**< It takes calls. `name`: what its runtime calls itself. */
         LAUTER_EVENT_STREAM = 3,  /**< Bytes it wrote: `stream`, and one part. */
@@ -551,7 +562,10 @@ enum {
 };
 
 /** Streams of a worker. */
-enum { LAUTER_STREAM_STDOUT = 1, LAUTER_STREAM_STDERR = 2 };
+enum {
+        LAUTER_STREAM_STDOUT = 1, /**< Standard output, or a terminal. */
+        LAUTER_STREAM_STDERR = 2  /**< Standard error. */
+};
 
 /** Something that happened. All pointers are borrowed from the event, until lauter_event_clear(). Do not copy one by value:
  * both copies would own the same memory. */

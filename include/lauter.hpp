@@ -377,10 +377,20 @@ class worker {
                 if (bytes.empty()) return; // In C, none would end the stream.
                 detail::call(lauter_worker_stdin, host_, id_, static_cast<const void *>(bytes.data()), bytes.size());
         }
-        /** End its standard input. */
+        /** End its standard input; of a terminal, what is being read from it. */
         void end_input() const {
                 detail::call(lauter_worker_stdin, host_, id_, static_cast<const void *>(nullptr), std::size_t{0});
         }
+        /** Tell its terminal's new size: lauter_worker_resize(). */
+        void resize(std::uint32_t rows, std::uint32_t columns) const {
+                detail::call(lauter_worker_resize, host_, id_, rows, columns);
+        }
+        /** Put what runs in its terminal into the foreground or background there: lauter_worker_foreground(). */
+        void foreground(bool yes) const { detail::call(lauter_worker_foreground, host_, id_, std::int32_t{yes}); }
+        /** Let its processes stand still: lauter_worker_pause(). */
+        void pause() const { detail::call(lauter_worker_pause, host_, id_); }
+        /** Let them go on: lauter_worker_resume(). */
+        void resume() const { detail::call(lauter_worker_resume, host_, id_); }
         /** Ask it to exit, then insist, then kill it: lauter_worker_stop(). */
         void stop(milliseconds ask = std::chrono::seconds(1), milliseconds term = std::chrono::seconds(1)) const {
                 detail::call(lauter_worker_stop, host_, id_, std::int64_t{ask.count()}, std::int64_t{term.count()});

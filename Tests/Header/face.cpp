@@ -302,6 +302,39 @@ const test tests[] = {
              EXPECT(pid > 0 && (state.empty() || state.find(") Z") != std::string::npos));
      }},
 
+    {"a paused worker stands still until it is resumed",
+     [] {
+             lauter::host host;
+             lauter::worker worker = host.spawn(lauter::policy(), lauter::launch("python"));
+             worker.wait_ready();
+             worker.pause();
+             lauter::call call = worker.start("execute", python("6 * 7"));
+             lauter::event done;
+             EXPECT(!call.wait(done, 200ms));
+             worker.resume();
+             EXPECT(call.wait().check().part_of("text/plain") == "42");
+     }},
+
+    {"a worker has a terminal, of the size that was told last",
+     [] {
+             lauter::host host;
+             lauter::launch shell = program({"sh", "-c", "read line; stty size; read line"});
+             shell.set("terminal", "24x80");
+             lauter::worker worker = host.spawn(lauter::policy(), shell);
+             worker.wait_ready();
+             worker.resize(30, 100);
+             worker.foreground(true);
+             worker.write("go\n");
+             std::string seen;
+             auto says = [&](const lauter::event &event) {
+                     seen += event.written();
+                     return seen.find("30 100") != std::string::npos;
+             };
+             events_until(host, says);
+             worker.end_input();
+             EXPECT(events_until(host, of_kind(LAUTER_EVENT_EXITED)).back().report()->reason == LAUTER_REASON_EXITED);
+     }},
+
     {"a wait for a worker that is not ready says so",
      [] {
              lauter::host host;
