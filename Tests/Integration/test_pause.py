@@ -80,16 +80,17 @@ def test_pausing_and_resuming_twice_is_as_good_as_once(host, bench):
     assert not is_still(pids)
 
 
+@pytest.mark.parametrize("name", ["burner", "\nState:\tR", "\nShdPnd:\tfffff"])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_what_was_stopped_inside_stays_stopped(host, bench, preset):
-    worker = host.spawn(bench.policy(preset=preset), bench.burner("jobs"))
+def test_what_was_stopped_inside_stays_stopped(host, bench, preset, name):
+    worker = host.spawn(bench.policy(preset=preset), bench.burner("jobs", name))
     # Known by what they do: the numbers that the worker says are its namespace's.
     here(host, worker)
     pids = tree(bench)
     stopped = [pid for pid in pids if support.state_of(pid) == "T"]
     others = [pid for pid in pids if pid not in stopped]
     assert (len(stopped), len(others)) == (1, 2)
-    for _ in range(3):
+    for _ in range(2):
         worker.pause()
         support.eventually(lambda: states(pids) == {"T"}, within=5)
         worker.resume()
@@ -301,6 +302,7 @@ def test_a_host_that_is_freed_takes_a_paused_worker_along(bench):
     assert not tree(bench)
 
 
+@pytest.mark.once
 def test_who_has_the_kernel_continue_it_is_stopped_again_and_then_killed(host, bench):
     worker = host.spawn(bench.policy(), bench.burner("restarts", 20))
     here(host, worker)

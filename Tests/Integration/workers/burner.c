@@ -51,7 +51,12 @@ static _Noreturn int burn_tree(char **a) { /* so many children that burn for eve
         for (;;) pause();
 }
 
-static _Noreturn int burn_relay(char **a) { /* one child after the other burns so many ms and is waited for */
+static void take_name(const char *name) { /* which /proc shows in the middle of its numbers */
+        if (name) prctl(PR_SET_NAME, name);
+}
+
+static _Noreturn int burn_relay(char **a) { /* one child after the other burns so many ms and is waited for; its name */
+        take_name(a[1]);
         say("here");
         for (;;) {
                 if (fork() == 0) {
@@ -82,8 +87,8 @@ static _Noreturn int deaf_to_limit(char **a) { /* burns for ever and ignores wha
         burn_for_ever();
 }
 
-static _Noreturn int jobs(char **a) { /* a child that burns, and one that was stopped as a shell would; says both */
-        (void)a;
+static _Noreturn int jobs(char **a) { /* a child that burns, and one that was stopped as a shell would; their name */
+        take_name(a[0]);
         pid_t burning = child_that_burns(), stopped = child_that_burns();
         int status;
         kill(stopped, SIGSTOP);

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#if canImport(CLinux)
-  import CLinux
-#endif
-
 /// When init looks at what the worker's processes have used of their CPU time. Times are nanoseconds.
 ///
 /// Who has `n` processors cannot use more than `n` times what passes, so a worker far from its limit costs no look. A
 /// worker that idles close to it is looked at less and less often, at the price that it may pass its limit by a tenth
 /// when it wakes.
-struct CPULimit {
+package struct CPULimit: Sendable {
   private let limit: UInt64
   private let processors: UInt64
   private let longest: UInt64
@@ -19,7 +15,7 @@ struct CPULimit {
 
   private static let shortest: UInt64 = 20_000_000
 
-  init(milliseconds: UInt64, processors: Int, now: UInt64) {
+  package init(milliseconds: UInt64, processors: Int, now: UInt64) {
     // A hundred years: no sum overflows.
     limit = min(milliseconds, 100 * 365 * 86_400 * 1000) * 1_000_000
     self.processors = UInt64(max(1, processors))
@@ -29,13 +25,13 @@ struct CPULimit {
   }
 
   /// When to look next.
-  var due: UInt64 { lookedAt + wait }
+  package var due: UInt64 { lookedAt + wait }
 
   /// Whether so much time is too much.
-  func isReached(_ used: UInt64) -> Bool { used >= limit }
+  package func isReached(_ used: UInt64) -> Bool { used >= limit }
 
   /// Look again later: `used` is less than the limit.
-  mutating func note(_ used: UInt64, now: UInt64) {
+  package mutating func note(_ used: UInt64, now: UInt64) {
     let earliest = max(CPULimit.shortest, (limit - min(used, limit)) / processors)
     let possible = (now - min(lookedAt, now)) &* processors
     let isQuiet = used &- min(self.used, used) < possible / 16

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#if canImport(CLinux)
-  import CLinux
-#endif
-
 /// While the worker is paused: signals that wait for its end, and whether anybody goes on. Times are nanoseconds of the
 /// monotonic clock.
 ///
@@ -11,30 +7,30 @@
 /// another is impossible, since all are stopped; but a timer of its own, or a kill of one of its kin from outside, can
 /// have the kernel send it SIGCONT. So init looks at the CPU time that is used meanwhile: now and then, ever more
 /// rarely. Who was continued is stopped again; who does it over and over is killed.
-struct Pause {
-  let began: UInt64
-  private(set) var due: UInt64
+package struct Pause: Sendable {
+  package let began: UInt64
+  package private(set) var due: UInt64
   private var wait: UInt64 = 50_000_000
   private var used: UInt64?
   private var strikes = 0
   /// Signals for the worker's process, and for its group: bit `number - 1`.
-  private(set) var heldForProcess: UInt64 = 0
-  private(set) var heldForGroup: UInt64 = 0
+  package private(set) var heldForProcess: UInt64 = 0
+  package private(set) var heldForGroup: UInt64 = 0
 
   private static let longest: UInt64 = 10_000_000_000
   /// What the kernel may do between two looks for a process that is stopping: free memory, say.
   private static let tolerated: UInt64 = 10_000_000
   private static let mostStrikes = 5
 
-  init(now: UInt64) {
+  package init(now: UInt64) {
     began = now
     due = now + wait
   }
 
-  enum Finding { case quiet, runsOn, hopeless }
+  package enum Finding: Sendable { case quiet, runsOn, hopeless }
 
   /// What has been used by now says whether the tree is still.
-  mutating func look(_ used: UInt64, now: UInt64) -> Finding {
+  package mutating func look(_ used: UInt64, now: UInt64) -> Finding {
     wait = min(wait * 2, Pause.longest)
     due = now + wait
     defer { self.used = used }
@@ -43,7 +39,7 @@ struct Pause {
     return strikes < Pause.mostStrikes ? .runsOn : .hopeless
   }
 
-  mutating func hold(_ signal: Int32, group: Bool) {
+  package mutating func hold(_ signal: Int32, group: Bool) {
     guard (1...64).contains(signal) else { return }
     let bit: UInt64 = 1 << UInt64(signal - 1)
     if group { heldForGroup |= bit } else { heldForProcess |= bit }
