@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker costs while it has nothing to do: init's memory, the host's descriptors and memory."""
 
+import ctypes
+import gc
 import os
 from pathlib import Path
 
@@ -65,3 +67,44 @@ with ffi.Host() as host:
     print(*(worker.ask("echo", "x").text for worker in workers))
 """
     assert support.run_python(program) == "x x x\n"
+
+
+class Mallinfo(ctypes.Structure):
+    """struct mallinfo2 of malloc.h."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd")]
+    _fields_ += [(name, ctypes.c_size_t) for name in ("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
+
+
+def allocated() -> int:
+    """Bytes that somebody in this process has of malloc and has not given back."""
+    libc = ctypes.CDLL(None)
+    libc.mallinfo2.restype = Mallinfo
+    info = libc.mallinfo2()
+    return info.uordblks + info.hblkhd
+
+
+def test_an_idle_worker_costs_its_host_little(host, bench):
+    """At most 32 KiB, six descriptors (session, control socket, two streams, pidfd, and those as one), a mapping."""
+
+    def costs():
+        gc.collect()
+        maps = Path("/proc/self/maps").read_text().count("lauter-page")
+        return allocated(), len(os.listdir("/proc/self/fd")), maps
+
+    before = costs()
+    block = ctypes.create_string_buffer(1 << 20)
+    assert costs()[0] >= before[0] + (1 << 20), "the probe does not see a block of memory"
+    del block
+    policy, launch = bench.policy(), bench.worker()
+    [host.spawn(policy, launch).wait_ready() for _ in range(2)]
+    host.drain()
+    few = costs()
+    count = 40
+    workers = [host.spawn(policy, launch).wait_ready() for _ in range(count)]
+    host.drain()
+    many = costs()
+    memory, descriptors, maps = (late - early for early, late in zip(few, many))
+    assert 0 < memory <= count * (32 << 10)
+    assert (descriptors, maps) == (count * 6, count)
+    assert workers[-1].ask("echo", "x").text == "x"
