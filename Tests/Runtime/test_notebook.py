@@ -51,6 +51,11 @@ class Figures(RuntimeTest):
         outcome = self.fails("plt.plot([1]); 1/0", "ZeroDivisionError")
         self.assertEqual(len(self.images(outcome)), 1)
 
+    def test_a_figure_of_a_captured_cell_is_kept_with_the_rest(self):
+        self.assertEqual(self.run_cell("%%capture kept\nplt.plot([1, 2])").displays(), [])
+        self.assertEqual(self.value("['image/png' in data for data, _ in kept.outputs]"), "[True]")
+        self.assertEqual(len(self.images(self.run_cell("kept.show()"))), 1)
+
     def test_a_figure_that_cannot_be_drawn_does_not_fail_the_cell(self):
         outcome = self.run_cell("plt.title(r'$\\frac{$'); 'fine'")
         self.assertEqual(outcome.text, "'fine'")
