@@ -26,7 +26,7 @@ install(FILES ${docs}/cpp.md ${docs}/policy.md ${docs}/profile.md ${docs}/protoc
 install(FILES ${docs}/tour/host.c ${docs}/tour/host.cpp
         DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT development)
 # Ours, and what is linked into what ships.
-install(FILES cmake/debian/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT library)
+install(FILES cmake/debian/copyright LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT library)
 
 if(LAUTER_COMMAND)
   install(PROGRAMS ${CMAKE_BINARY_DIR}/bin/lauter DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT command)
