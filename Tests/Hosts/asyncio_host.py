@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "Integration"))
 from ffi import C, Call, Host, Launch, Policy  # noqa: E402
 
 
+# begin: loop
 class AsyncHost:
     """Futures for calls, driven by `add_reader` on the host's descriptor."""
 
@@ -44,6 +45,7 @@ class AsyncHost:
             elif event.kind == C.EVENT_CALL:
                 self.asked.append(event.text)
                 Call(self.host, event.call).reply("Ada")
+    # end: loop
 
     def spawn(self, policy, launch):
         worker = self.host.spawn(policy, launch)

@@ -126,9 +126,11 @@ def killed(*command, environment=None):
     eventually(lambda: not guest.workers_tree(), within=5)
 
 
-def listed(found) -> str:
-    """The row of docs/hosting.md's table that this run stands behind."""
-    return (
+def told(found, test: str):
+    """The row of docs/hosting.md that this run stands behind has its counts."""
+    counted = (
         f"{found['quiet']['workers'] + len(found['ends'])} workers, {found['calls']} calls, "
         f"{found['children']} children, {found['signals']} signals"
     )
+    page = (REPOSITORY / "docs" / "hosting.md").read_text()
+    assert f"| {counted} | `{test}` |" in page, f"docs/hosting.md does not tell {counted} of {test}"

@@ -26,6 +26,7 @@ def guest():
 def test_a_go_program_and_its_workers_do_not_disturb_each_other(guest):
     found = guests.Guest(guest).outcome()
     guests.undisturbed(found, calls=600, children=60, signals=100)
+    guests.told(found, "test_go.py")
     blocking = found["beside"]["blocking"]
     assert blocking["text"] == "'slept'"
     assert blocking["interrupted"] > 0, "no signal cut a blocking wait short: nothing was shown"

@@ -22,6 +22,7 @@ def test_julia_and_its_workers_do_not_disturb_each_other(guest):
     found = run.outcome()
     # Julia compiles in its one thread what runs there for the first time: seconds, when the machine is busy.
     guests.undisturbed(found, calls=600, children=60, signals=100, stall_ms=15_000)
+    guests.told(found, "test_julia.py")
     beside = found["beside"]
     assert beside["distributed"] is True
     assert beside["ctrl_c"] == {"raised": "InterruptException", "call": "KeyboardInterrupt"}

@@ -36,6 +36,7 @@ def test_a_jvm_and_its_workers_do_not_disturb_each_other(guest):
     run = guests.Guest(*guest)
     found = run.outcome()
     guests.undisturbed(found, calls=600, children=60, signals=100)
+    guests.told(found, "test_jvm.py")
     beside = found["beside"]
     assert beside["collections"] > 0
     assert beside["faults"] == 1001, "null pointers, and the end of a stack, are exceptions as ever"

@@ -32,6 +32,7 @@ def test_node_and_its_workers_do_not_disturb_each_other(guest):
     run = guests.Guest(*command, environment=environment)
     found = run.outcome()
     guests.undisturbed(found, calls=600, children=60, signals=100)
+    guests.told(found, "test_node.py")
     beside = found["beside"]
     assert beside["fork"] == "from the fork"
     assert beside["hashes"] == 1
