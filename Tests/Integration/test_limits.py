@@ -206,6 +206,13 @@ def test_output_that_was_dropped_counts(host, bench):
     assert ended.report.reason == C.REASON_OUTPUT
 
 
+def test_what_is_written_to_a_terminal_counts(host, bench):
+    worker = host.spawn(bench.policy(("limit", "output=10K")), bench.probe("print-for-ever", terminal="24x80"))
+    report = worker.exited().report
+    assert report.reason == C.REASON_OUTPUT, report
+    assert len(worker.output()) == 10 << 10
+
+
 def test_what_goes_past_the_host_cannot_be_counted(host, bench):
     policy = bench.policy(("limit", "output=1M"))
     with pytest.raises(LauterError) as refused:

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def stage():
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="these tests already run as an ordinary user")
 def test_an_ordinary_user_gets_the_same(stage):
+    signal.alarm(420)  # a whole run of tests, each of which has its own
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(stage),
