@@ -39,3 +39,9 @@ void measure_python_start(lauter_host *host, const char *interpreter);
 void measure_bare_python(const char *interpreter);
 void measure_execute(lauter_host *host, const char *interpreter, int count);
 void measure_interrupt(lauter_host *host, const char *interpreter);
+
+/* crowd.c: a host object of its own with many workers, that grows and is freed. */
+void crowd_grow(const char *kind, const char *program, int to);
+void crowd_costs(void);
+void crowd_calls(int each);
+void crowd_free(void);

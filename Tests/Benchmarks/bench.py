@@ -155,6 +155,58 @@ def library(report: Report, programs: Programs, runs: int):
                note="newest: " + ".".join(str(part) for part in newest))
 
 
+def crowd(report: Report, programs: Programs, runs: int, count: int):
+    """One host with many idle workers, beside one with a single worker on the same machine."""
+    for pinned in (True, False):
+        alone, many = Host(programs.host), Host(programs.host)
+        for host in (alone, many):
+            host.ask("pin", 0 if pinned else -1)
+            host.ask("crowd", "worker", programs.echo, 1)
+        before = many.ask("crowd-costs")
+        born = many.ask("crowd", "worker", programs.echo, count)
+        after = many.ask("crowd-costs")
+        where = "both on one core" if pinned else "unpinned"
+        times = [[], [], [], []]
+        for _ in range(runs):
+            for index, host in enumerate((alone, many)):
+                waits, loops = host.ask("crowd-calls", 50, lines=2)
+                times[index] += waits
+                times[2 + index] += loops
+        for way, (few, all_) in (("lauter_call_wait", times[:2]), ("a loop", times[2:])):
+            single = report.times(f"64 B by {way}, host with 1 worker, {where}", few)
+            crowded = report.times(f"the same, host with {count:,}", all_)
+            report.add(f"{count:,} workers / 1 worker, {way}, {where}", crowded / single, "",
+                       bar=1.5 if pinned else None, note="" if pinned else "two modes")
+        if not pinned:
+            crowd_costs(report, (before, after), born, count)
+            # In turns, and on a machine on which there is the crowd for both.
+            fresh = in_turns(20, {
+                "alone": lambda size=iter(range(2, 99)): alone.ask("crowd", "worker", programs.echo, next(size))[0],
+                "many": lambda size=iter(range(count + 1, count + 99)):
+                    many.ask("crowd", "worker", programs.echo, next(size))[0],
+            })
+            small = report.times(f"one more ready, host with 1 worker beside the other's {count:,}", fresh["alone"])
+            large = report.times(f"one more ready, host with {count:,}", fresh["many"])
+            report.add(f"one more, host with {count:,} / host with 1", large / small, "", bar=1.25)
+            report.add(f"freeing a host with {count:,} workers", many.ask("crowd-free")[0] / 1000, "ms")
+        for host in (alone, many):
+            host.close()
+
+
+def crowd_costs(report: Report, costs: tuple, born: list, count: int):
+    before, after = costs
+    memory, descriptors, mappings = ((late - early) / (count - 1) for early, late in zip(before[:3], after[:3]))
+    report.add("memory of the host's own, a worker", memory / 1024, "KiB", bar=32)
+    report.add("descriptors of the host's, a worker", descriptors, "", bar=6)
+    report.add("mappings of the host's, a worker", mappings, "", bar=1)
+    report.add("private memory of an idle init, the only one", before[3] / 1024, "KiB", bar=200)
+    report.add("the same, one of many", after[3] / 1024, "KiB", note="they share their program")
+    tenth = max(count // 10, 1)
+    first = report.times(f"ready, the first {tenth} of {count:,}", born[:tenth])
+    last = report.times(f"ready, the last {tenth}", born[-tenth:])
+    report.add("last / first", last / first, "", note="the kernel's part grows with the machine's processes")
+
+
 def beside(report: Report, programs: Programs, runs: int, python: str):
     host = Host(programs.host)
     times = in_turns(runs, {
@@ -185,9 +237,9 @@ def main():
     parser.add_argument("--python", default="/usr/bin/python3", help="the interpreter (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer runs: a look, not a verdict")
     parser.add_argument("--json", type=Path, help="where to keep the numbers")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="launches, calls, library, beside (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="launches, calls, library, crowd, beside (default: all)")
     options = parser.parse_args()
-    parts = options.parts or ["launches", "calls", "library", "beside"]
+    parts = options.parts or ["launches", "calls", "library", "crowd", "beside"]
     runs = 10 if options.quick else 60
     programs = Programs(options.build.resolve())
     report = Report()
@@ -195,6 +247,7 @@ def main():
         "launches": lambda: launches(report, programs, runs * 2),
         "calls": lambda: calls(report, programs, runs, 200),
         "library": lambda: library(report, programs, runs),
+        "crowd": lambda: crowd(report, programs, max(runs // 3, 6), 200 if options.quick else 1000),
         "beside": lambda: beside(report, programs, max(runs // 2, 10), options.python),
     }
     for part in parts:

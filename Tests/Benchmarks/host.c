@@ -14,6 +14,10 @@
  *     bare-python PYTHON                 first_us
  *     execute PYTHON COUNT               COUNT times
  *     interrupt PYTHON                   done_us
+ *     crowd KIND PROGRAM COUNT           so many idle workers of one more host object: the time until each new one is ready
+ *     crowd-costs                        bytes, descriptors and mappings of this host; private bytes of an init
+ *     crowd-calls COUNT                  COUNT calls to one of the crowd, by lauter_call_wait(); COUNT by a loop: a line each
+ *     crowd-free                         freed_us
  */
 #define _GNU_SOURCE
 #include "bench.h"
@@ -159,6 +163,14 @@ int main(void) {
                         measure_execute(host, word[1], atoi(word[2]));
                 else if (strcmp(verb, "interrupt") == 0 && count == 2)
                         measure_interrupt(host, word[1]);
+                else if (strcmp(verb, "crowd") == 0 && count == 4)
+                        crowd_grow(word[1], word[2], atoi(word[3]));
+                else if (strcmp(verb, "crowd-costs") == 0 && count == 1)
+                        crowd_costs();
+                else if (strcmp(verb, "crowd-calls") == 0 && count == 2)
+                        crowd_calls(atoi(word[1]));
+                else if (strcmp(verb, "crowd-free") == 0 && count == 1)
+                        crowd_free();
                 else {
                         fprintf(stderr, "no such command: %s with %d words\n", verb, count - 1);
                         return 1;

@@ -27,7 +27,7 @@ class Programs:
         self.load = self._compile("cc", "load", ["-ldl"], "load.c")
         link = ["-I", str(ROOT / "include"), "-L", str(self.library.parent), "-llauter",
                 f"-Wl,-rpath,{self.library.parent}"]
-        self.host = self._compile("cc", "host", link, "host.c", "launch.c", "calls.c", "python.c")
+        self.host = self._compile("cc", "host", link, "host.c", "launch.c", "calls.c", "python.c", "crowd.c")
 
     def _compile(self, compiler: str, name: str, options: list, *sources: str) -> str:
         out = self.folder / name

@@ -5,6 +5,7 @@ ordinary user."""
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import guests
 import pytest
@@ -85,3 +86,24 @@ def test_a_host_in_c_of_an_ordinary_user(stage, name):
 def test_a_program_that_loads_the_library_and_unloads_it(stage, name):
     """A thousand times, without a trace of it in the process; its handlers get its own faults all the time."""
     undisturbed([stage / "loader", name, stage / "lib" / "liblauter.so", stage / "worker"])
+
+
+def private_memory(pid) -> int:
+    """Bytes that are no other process's."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    sizes = {name: int(size.split()[0]) for name, size in (line.split(":") for line in lines)}
+    return (sizes["Private_Clean"] + sizes["Private_Dirty"]) << 10
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look at an init, which is not dumpable")
+@pytest.mark.parametrize("user", [None, UID], ids=["root", "ordinary"])
+def test_an_idle_init_has_little_memory_whoever_its_host_is(stage, user):
+    as_user = {"user": user, "group": user, "extra_groups": []} if user else {}
+    command = [stage / "host", "idles", stage / "worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", **as_user) as host:
+        init = int(host.stdout.readline())
+        assert private_memory(os.getpid()) > 1 << 20, "the probe does not see what a Python has"
+        support.eventually(lambda: 0 < private_memory(init) <= 200 << 10, within=5)
+        host.stdin.close()
+        assert host.stdout.read() == b"undisturbed\n"
+    assert host.returncode == 0

@@ -97,6 +97,18 @@ void one_life(lauter_host *host) {
         end_with(host, worker, 5);
 }
 
+/* Tells the pid of a worker's init, and has nothing to do until its input ends. */
+void idles(void) {
+        int32_t pid;
+        lauter_host *host = new_host();
+        lauter_worker worker = spawn(host);
+        must(lauter_worker_pid(host, worker, &pid, &error));
+        printf("%d\n", (int)pid);
+        fflush(stdout);
+        (void)getchar();
+        lauter_host_free(host);
+}
+
 static long count_entries(const char *path) {
         long count = 0;
         DIR *folder = opendir(path);
@@ -159,6 +171,7 @@ int main(int count, char **arguments) {
             {"is-subreaper", is_subreaper},
             {"is-below-a-lazy-pid-1", is_below_a_lazy_pid_1},
             {"signals-on-own-stack", signals_on_own_stack},
+            {"idles", idles},
             {"has-many-descriptors", has_many_descriptors},
             {"has-no-streams", has_no_streams},
             {"has-no-proc", has_no_proc},

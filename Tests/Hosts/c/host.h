@@ -37,6 +37,6 @@ pid_t child_exits(int code);
 void threads_end(void), forks_and_execs(void), forks_during_launch(void), forks_and_goes_on(void);
 void children_by_handler(void), sigchld_ignored(void), sigchld_unwaited(void), sigchld_blocked(void);
 void is_pid_1(void), is_subreaper(void), is_below_a_lazy_pid_1(void);
-void signals_on_own_stack(void), has_many_descriptors(void), has_no_streams(void), has_no_proc(void),
+void signals_on_own_stack(void), idles(void), has_many_descriptors(void), has_no_streams(void), has_no_proc(void),
     has_a_filter(void);
 void stays_as_it_is(void), loads_often(void), catches_its_faults(void);
