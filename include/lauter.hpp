@@ -191,6 +191,21 @@ inline const char *version() noexcept { return lauter_version(); }
 /** A report as one JSON object: lauter_report_json(). */
 inline std::string json(const lauter_report &report) { return detail::text(lauter_report_json, &report); }
 
+/** What a machine can enforce: lauter_doctor(). */
+struct examination {
+        /** 0: everything; 1: something is missing; 2: a preset cannot be launched. */
+        std::int32_t status;
+        /** All of it, as lauter_doctor() describes it. */
+        std::string json;
+};
+
+/** Find out what this machine can enforce for the calling process: lauter_doctor(). */
+inline examination doctor() {
+        char *json = nullptr;
+        std::int32_t status = detail::call(lauter_doctor, &json);
+        return {status, detail::owner<char>(json).get()};
+}
+
 /** What is started in the sandbox: lauter_launch_new(). */
 class launch {
       public:
@@ -233,7 +248,7 @@ class policy {
                 detail::owner<char> owned(why);
                 return owned ? std::optional<std::string>(owned.get()) : std::nullopt;
         }
-        /** What the kernel would be told, one numbered step a line: lauter_policy_explain(). */
+        /** The worker's own namespaces, then what the kernel would be told, one numbered step a line: lauter_policy_explain(). */
         std::string explain(const launch &launch) const {
                 return detail::text(lauter_policy_explain, owned_.get(), launch.get());
         }

@@ -363,6 +363,14 @@ const test tests[] = {
              EXPECT(lauter::version() == std::string(lauter_version()));
      }},
 
+    {"the doctor tells of every preset",
+     [] {
+             lauter::examination found = lauter::doctor();
+             EXPECT(found.status >= 0 && found.status <= 2);
+             for (const char *preset : {"notebook", "strict", "unconfined"})
+                     EXPECT(found.json.find("{\"preset\":\"" + std::string(preset) + "\"") != std::string::npos);
+     }},
+
 };
 
 } // namespace
