@@ -101,6 +101,7 @@ def undisturbed(found, *, calls, children, signals, stall_ms=PROMPT_MS):
     assert (found["children"], found["children_right"]) == (children, children)
     assert (found["signals"], found["signals_handled"]) == (signals, signals)
     assert found["printed_in_order"] is True
+    assert found["refused"].startswith("LAUTER_ERROR_NOT_FOUND: ") and "/nowhere/python3" in found["refused"]
     assert 8_000_000 < found["shown"] < 8_001_000
     assert found["input"] == "'hello Ada'"
     assert found["interrupt"]["name"] == "KeyboardInterrupt"

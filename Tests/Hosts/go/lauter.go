@@ -54,10 +54,11 @@ type Call struct {
 }
 
 // check turns a code and an error of the library's into one of Go's.
-func check(code C.int32_t, err *C.lauter_error) error {
+func check(code C.int32_t, failure **C.lauter_error) error {
 	if code >= 0 {
 		return nil
 	}
+	err := *failure // read only now: Go does not say whether an argument is read before the call beside it
 	defer C.lauter_error_free(err)
 	if code == C.LAUTER_ERROR_INTERRUPTED {
 		return syscall.EINTR
@@ -69,7 +70,7 @@ func check(code C.int32_t, err *C.lauter_error) error {
 func newSilentHost() (*Host, error) {
 	h := &Host{waiting: map[uint64]chan Event{}, printed: map[uint64]string{}, stopped: make(chan struct{})}
 	var e *C.lauter_error
-	return h, check(C.lauter_host_new(&h.raw, &e), e)
+	return h, check(C.lauter_host_new(&h.raw, &e), &e)
 }
 
 // NewHost makes a host and waits for its workers in a goroutine.
@@ -200,18 +201,18 @@ func (h *Host) Spawn(interpreter string) (*Worker, error) {
 			C.free(unsafe.Pointer(text))
 		}
 	}()
-	if err := check(C.lauter_policy_new(texts[0], &policy, &e), e); err != nil {
+	if err := check(C.lauter_policy_new(texts[0], &policy, &e), &e); err != nil {
 		return nil, err
 	}
-	if err := check(C.lauter_launch_new(texts[1], &launch, &e), e); err != nil {
+	if err := check(C.lauter_launch_new(texts[1], &launch, &e), &e); err != nil {
 		return nil, err
 	}
-	if err := check(C.lauter_launch_set(launch, texts[2], texts[3], &e), e); err != nil {
+	if err := check(C.lauter_launch_set(launch, texts[2], texts[3], &e), &e); err != nil {
 		return nil, err
 	}
 	w := &Worker{host: h}
 	w.cookie, w.End = h.expect()
-	if err := check(C.lauter_spawn(h.raw, policy, launch, C.uint64_t(w.cookie), &w.id, &e), e); err != nil {
+	if err := check(C.lauter_spawn(h.raw, policy, launch, C.uint64_t(w.cookie), &w.id, &e), &e); err != nil {
 		h.forget(w.cookie)
 		return nil, err
 	}
@@ -229,7 +230,7 @@ func (w *Worker) Start(source string) (*Call, error) {
 	part, free := newPart("text/x-python", source)
 	defer free()
 	code := C.lauter_call_start(w.host.raw, w.id, C.LAUTER_LANE_MAIN, verb, part, 1, -1, C.uint64_t(cookie), &call.id, &e)
-	if err := check(code, e); err != nil {
+	if err := check(code, &e); err != nil {
 		w.host.forget(cookie)
 		return nil, err
 	}
@@ -254,7 +255,7 @@ func (c *Call) Wait() (string, int, error) {
 	defer C.lauter_event_clear(&event)
 	for interrupted := 0; ; interrupted++ {
 		var e *C.lauter_error
-		err := check(C.lauter_call_wait(c.host.raw, c.id, -1, &event, &e), e)
+		err := check(C.lauter_call_wait(c.host.raw, c.id, -1, &event, &e), &e)
 		if err == nil {
 			part := unsafe.Slice(event.parts, event.part_count)[0]
 			return C.GoStringN((*C.char)(part.data), C.int(part.size)), interrupted, nil
@@ -281,17 +282,17 @@ func (w *Worker) Execute(source string) (Event, error) {
 // Interrupt hits this call or nothing.
 func (c *Call) Interrupt() error {
 	var e *C.lauter_error
-	return check(C.lauter_call_interrupt(c.host.raw, c.id, &e), e)
+	return check(C.lauter_call_interrupt(c.host.raw, c.id, &e), &e)
 }
 
 // Kill ends a worker and everything that it started.
 func (w *Worker) Kill() error {
 	var e *C.lauter_error
-	return check(C.lauter_worker_kill(w.host.raw, w.id, &e), e)
+	return check(C.lauter_worker_kill(w.host.raw, w.id, &e), &e)
 }
 
 // Stop asks first.
 func (w *Worker) Stop() error {
 	var e *C.lauter_error
-	return check(C.lauter_worker_stop(w.host.raw, w.id, 5000, 1000, &e), e)
+	return check(C.lauter_worker_stop(w.host.raw, w.id, 5000, 1000, &e), &e)
 }

@@ -188,6 +188,9 @@ func main() {
 	host := must(NewHost())
 	found := facts{"guest": "Go " + strings.TrimPrefix(runtime.Version(), "go"), "quiet": quiet(host, python, &childSignals)}
 
+	_, refusal := host.Spawn("/nowhere/python3")
+	found["refused"] = refusal.Error()
+
 	// The storm: calls on all workers, with children, signals, timers and the collector going on.
 	var started []*Worker
 	for i := 0; i < workers; i++ {

@@ -128,6 +128,12 @@ function main(python, token)
     host = Host()
     found = Dict{String,Any}("guest" => "Julia $VERSION", "quiet" => quiet(host, python))
 
+    found["refused"] = try
+        Worker(host, "/nowhere/python3")
+    catch refusal
+        sprint(showerror, refusal)
+    end
+
     # The storm: calls on all workers, with children, signals, timers, the collector and Distributed going on.
     workers = [Worker(host, python) for _ in 1:WORKERS]
     execute(workers[1], "import subprocess; p = subprocess.Popen(['sh', '-c', 'sleep 300; : $token'])")

@@ -172,6 +172,13 @@ final class Guest {
         Lauter host = new Lauter();
         String quiet = quiet(host, python);
 
+        String refused = "";
+        try {
+            host.spawn("/nowhere/python3");
+        } catch (Lauter.Failure refusal) {
+            refused = refusal.getMessage();
+        }
+
         // The storm: a thread for each worker's calls, with children, signals, timers, faults and the collector going on.
         List<Lauter.Worker> started = new ArrayList<>();
         for (int i = 0; i < WORKERS; i++) started.add(host.spawn(python));
@@ -196,7 +203,7 @@ final class Guest {
                 + "\"signals_handled\":%d,\"printed_in_order\":%s", WORKERS * CALLS, right, CHILDREN, children.get(), SIGNALS,
                 signals.get(), inOrder);
         stop.set(true);
-        found += ",\"tick\":" + tick.get();
+        found += ",\"refused\":\"" + refused + "\",\"tick\":" + tick.get();
         found += String.format(",\"beside\":{\"collections\":%d,\"faults\":%d,\"virtual_mb\":%d}", collected.get(),
                 faults.get(), virtualMegabytes());
         threads.shutdown();

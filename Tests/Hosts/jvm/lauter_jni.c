@@ -35,16 +35,17 @@ static char *copy(JNIEnv *env, jbyteArray array, jsize *size) {
         return data;
 }
 
-/* A failure of the library's as a Lauter.Failure; true if there was one. */
-static jboolean threw(JNIEnv *env, int32_t code, lauter_error *error) {
+/* A failure of the library's as a Lauter.Failure; true if there was one. By pointer: C does not say whether an argument is
+ * read before the call beside it has stored it. */
+static jboolean threw(JNIEnv *env, int32_t code, lauter_error **error) {
         if (code >= 0) return JNI_FALSE;
         jclass class = (*env)->FindClass(env, "Lauter$Failure");
         jmethodID make = class ? (*env)->GetMethodID(env, class, "<init>", "([B[B)V") : NULL;
         jbyteArray name = make ? text(env, lauter_code_name(code)) : NULL;
-        jbyteArray message = name ? text(env, lauter_error_message(error)) : NULL;
+        jbyteArray message = name ? text(env, lauter_error_message(*error)) : NULL;
         jobject failure = message ? (*env)->NewObject(env, class, make, name, message) : NULL;
         if (failure) (*env)->Throw(env, failure);
-        lauter_error_free(error);
+        lauter_error_free(*error);
         return JNI_TRUE;
 }
 
@@ -52,11 +53,17 @@ JNIEXPORT jlong JNICALL Java_Lauter_open(JNIEnv *env, jclass class) {
         (void)class;
         lauter_error *error;
         Host *host = calloc(1, sizeof *host);
-        if (!host || threw(env, lauter_host_new(&host->raw, &error), error)) {
+        if (!host || threw(env, lauter_host_new(&host->raw, &error), &error)) {
                 free(host);
                 return 0;
         }
         host->wake = eventfd(0, EFD_CLOEXEC);
+        if (host->wake < 0) {
+                (*env)->ThrowNew(env, (*env)->FindClass(env, "java/lang/IllegalStateException"), strerror(errno));
+                lauter_host_free(host->raw);
+                free(host);
+                return 0;
+        }
         return (jlong)(intptr_t)host;
 }
 
@@ -116,7 +123,7 @@ JNIEXPORT jobject JNICALL Java_Lauter_next(JNIEnv *env, jclass class, jlong poin
         lauter_event event = {.size = sizeof event};
         lauter_error *error;
         int32_t some = lauter_host_next(((Host *)(intptr_t)pointer)->raw, &event, &error);
-        if (threw(env, some, error) || some == 0) return NULL;
+        if (threw(env, some, &error) || some == 0) return NULL;
         jobject described = describe(env, &event);
         lauter_event_clear(&event);
         return described;
@@ -139,7 +146,7 @@ JNIEXPORT jlong JNICALL Java_Lauter_spawn(JNIEnv *env, jclass class, jlong point
                 if (code >= 0)
                         code = lauter_spawn(((Host *)(intptr_t)pointer)->raw, policy, launch, (uint64_t)cookie, &worker,
                                             &error);
-                threw(env, code, error);
+                threw(env, code, &error);
         }
         lauter_launch_free(launch);
         lauter_policy_free(policy);
@@ -160,7 +167,7 @@ JNIEXPORT jlong JNICALL Java_Lauter_start(JNIEnv *env, jclass class, jlong point
         threw(env,
               lauter_call_start(((Host *)(intptr_t)pointer)->raw, (lauter_worker)worker, LAUTER_LANE_MAIN, "execute",
                                 &part, 1, -1, (uint64_t)cookie, &call, &error),
-              error);
+              &error);
         free(data);
         return (jlong)call;
 }
@@ -172,25 +179,25 @@ JNIEXPORT void JNICALL Java_Lauter_reply(JNIEnv *env, jclass class, jlong pointe
         if (!data) return;
         lauter_part part = {"text/plain", data, (size_t)size};
         lauter_error *error;
-        threw(env, lauter_call_reply(((Host *)(intptr_t)pointer)->raw, (lauter_call)call, &part, 1, &error), error);
+        threw(env, lauter_call_reply(((Host *)(intptr_t)pointer)->raw, (lauter_call)call, &part, 1, &error), &error);
         free(data);
 }
 
 JNIEXPORT void JNICALL Java_Lauter_interrupt(JNIEnv *env, jclass class, jlong pointer, jlong call) {
         (void)class;
         lauter_error *error;
-        threw(env, lauter_call_interrupt(((Host *)(intptr_t)pointer)->raw, (lauter_call)call, &error), error);
+        threw(env, lauter_call_interrupt(((Host *)(intptr_t)pointer)->raw, (lauter_call)call, &error), &error);
 }
 
 JNIEXPORT void JNICALL Java_Lauter_kill(JNIEnv *env, jclass class, jlong pointer, jlong worker) {
         (void)class;
         lauter_error *error;
-        threw(env, lauter_worker_kill(((Host *)(intptr_t)pointer)->raw, (lauter_worker)worker, &error), error);
+        threw(env, lauter_worker_kill(((Host *)(intptr_t)pointer)->raw, (lauter_worker)worker, &error), &error);
 }
 
 JNIEXPORT void JNICALL Java_Lauter_stop(JNIEnv *env, jclass class, jlong pointer, jlong worker, jlong ask, jlong term) {
         (void)class;
         lauter_error *error;
         threw(env, lauter_worker_stop(((Host *)(intptr_t)pointer)->raw, (lauter_worker)worker, ask, term, &error),
-              error);
+              &error);
 }

@@ -16,11 +16,12 @@ typedef struct {
         napi_async_cleanup_hook_handle hook;
 } Host;
 
-/* A failure of the library's as a JavaScript exception whose `code` is the name in lauter.h. */
-static bool threw(napi_env env, int32_t code, lauter_error *error) {
+/* A failure of the library's as a JavaScript exception whose `code` is the name in lauter.h. By pointer: C does not say
+ * whether an argument is read before the call beside it has stored it. */
+static bool threw(napi_env env, int32_t code, lauter_error **error) {
         if (code >= 0) return false;
-        napi_throw_error(env, lauter_code_name(code), lauter_error_message(error));
-        lauter_error_free(error);
+        napi_throw_error(env, lauter_code_name(code), lauter_error_message(*error));
+        lauter_error_free(*error);
         return true;
 }
 
@@ -122,14 +123,21 @@ static napi_value open_host(napi_env env, napi_callback_info info) {
         uv_loop_t *loop;
         Host *host = calloc(1, sizeof *host);
         napi_get_cb_info(env, info, &count, &listener, NULL, NULL);
-        if (!host || threw(env, lauter_host_new(&host->raw, &error), error)) {
+        if (!host || threw(env, lauter_host_new(&host->raw, &error), &error)) {
                 free(host);
                 return NULL;
         }
         host->env = env;
         napi_create_reference(env, listener, 1, &host->listener);
         napi_get_uv_event_loop(env, &loop);
-        uv_poll_init(loop, &host->poll, lauter_host_fd(host->raw));
+        int refused = uv_poll_init(loop, &host->poll, lauter_host_fd(host->raw));
+        if (refused) {
+                napi_throw_error(env, uv_err_name(refused), uv_strerror(refused));
+                lauter_host_free(host->raw);
+                napi_delete_reference(env, host->listener);
+                free(host);
+                return NULL;
+        }
         uv_poll_start(&host->poll, UV_READABLE, on_readable);
         napi_add_async_cleanup_hook(env, on_environment_end, host, &host->hook);
         napi_create_external(env, host, NULL, NULL, &external);
@@ -189,7 +197,7 @@ static napi_value spawn(napi_env env, napi_callback_info info) {
         lauter_policy_free(policy);
         free(given[0].text);
         free(given[1].text);
-        return threw(env, code, error) ? NULL : id(env, worker);
+        return threw(env, code, &error) ? NULL : id(env, worker);
 }
 
 /* start(host, worker, source, cookie) */
@@ -203,7 +211,7 @@ static napi_value start(napi_env env, napi_callback_info info) {
         int32_t code = lauter_call_start(host->raw, given[0].id, LAUTER_LANE_MAIN, "execute", &part, 1, -1,
                                          (uint64_t)given[2].number, &call, &error);
         free(given[1].text);
-        return threw(env, code, error) ? NULL : id(env, call);
+        return threw(env, code, &error) ? NULL : id(env, call);
 }
 
 /* reply(host, call, text) */
@@ -215,7 +223,7 @@ static napi_value reply(napi_env env, napi_callback_info info) {
         lauter_error *error;
         int32_t code = lauter_call_reply(host->raw, given[0].id, &part, 1, &error);
         free(given[1].text);
-        threw(env, code, error);
+        threw(env, code, &error);
         return NULL;
 }
 
@@ -223,7 +231,7 @@ static napi_value interrupt(napi_env env, napi_callback_info info) {
         Argument given[1];
         lauter_error *error;
         Host *host = arguments(env, info, "i", given);
-        if (host) threw(env, lauter_call_interrupt(host->raw, given[0].id, &error), error);
+        if (host) threw(env, lauter_call_interrupt(host->raw, given[0].id, &error), &error);
         return NULL;
 }
 
@@ -231,7 +239,7 @@ static napi_value kill_worker(napi_env env, napi_callback_info info) {
         Argument given[1];
         lauter_error *error;
         Host *host = arguments(env, info, "i", given);
-        if (host) threw(env, lauter_worker_kill(host->raw, given[0].id, &error), error);
+        if (host) threw(env, lauter_worker_kill(host->raw, given[0].id, &error), &error);
         return NULL;
 }
 
@@ -241,7 +249,8 @@ static napi_value stop(napi_env env, napi_callback_info info) {
         lauter_error *error;
         Host *host = arguments(env, info, "inn", given);
         if (host)
-                threw(env, lauter_worker_stop(host->raw, given[0].id, given[1].number, given[2].number, &error), error);
+                threw(env, lauter_worker_stop(host->raw, given[0].id, given[1].number, given[2].number, &error),
+                      &error);
         return NULL;
 }
 

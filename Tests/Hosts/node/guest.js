@@ -117,6 +117,12 @@ async function main(python, token) {
   host.input = async () => "Ada";
   const found = { guest: `Node ${process.versions.node}`, quiet: await quiet(host, python, seen) };
 
+  try {
+    host.spawn("/nowhere/python3");
+  } catch (refusal) {
+    found.refused = `${refusal.code}: ${refusal.message}`;
+  }
+
   // The storm: calls on all workers, with children, signals, timers, threads and the thread pool going on.
   const started = range(workers).map(() => host.spawn(python));
   await started[0].execute(`import subprocess; p = subprocess.Popen(['sh', '-c', 'sleep 300; : ${token}'])`);
