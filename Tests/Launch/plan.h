@@ -170,7 +170,7 @@ static inline uint32_t step_read_only(plan *p, const char *path) {
 
 typedef struct execution {
         const char *candidates[4], *arguments[8], *environment[4], *directory;
-        int has_session, ignores_interrupt;
+        int has_session, ignores_interrupt, has_terminal, in_background;
         uint64_t wall_ms, cpu_ms, pass;
 } execution;
 
@@ -185,6 +185,8 @@ static inline uint32_t step_execute(plan *p, const execution *e) {
         put(p, e->wall_ms, 8);
         put(p, e->cpu_ms, 8);
         put(p, e->pass, 8);
+        put(p, (uint64_t)e->has_terminal, 1);
+        put(p, (uint64_t)e->in_background, 1);
         return n;
 }
 
