@@ -180,7 +180,7 @@ def crowd(report: Report, programs: Programs, runs: int, count: int):
         if not pinned:
             crowd_costs(report, (before, after), born, count)
             # In turns, and on a machine on which there is the crowd for both.
-            fresh = in_turns(20, {
+            fresh = in_turns(3 * runs, {
                 "alone": lambda size=iter(range(2, 99)): alone.ask("crowd", "worker", programs.echo, next(size))[0],
                 "many": lambda size=iter(range(count + 1, count + 99)):
                     many.ask("crowd", "worker", programs.echo, next(size))[0],
