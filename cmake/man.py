@@ -92,23 +92,22 @@ def usage(lauter: str, path: list) -> str:
     """The usage line of the help, marked up."""
     shown = subprocess.run([lauter, *path, "--help"], stdout=subprocess.PIPE, check=True, text=True).stdout
     line = " ".join(re.search(r"^USAGE: (.*?)(?:\n\n|\Z)", shown, re.S | re.M)[1].split())
-    words = line.split()[1:]
-    marked = []
-    for word in words:
-        optional = re.fullmatch(r"\[(.*)\]", word)
-        inner = optional[1] if optional else word
-        if inner.startswith("-") and inner != "--":
-            text = "Fl " + inner[1:].replace("-", "\\-")
-        elif inner == "--":
-            text = "Fl \\-"
-        elif re.fullmatch(r"<.*>", inner):
-            text = f"Ar {inner[1:-1]}"
-        elif inner == "...":
-            text = "No ..."
-        else:
-            text = f"Cm {prose(inner)}"
-        marked.append(f"Op {text}" if optional else text)
-    return ".Nm lauter\n" + "\n".join("." + word for word in marked)
+    def marked(word: str) -> str:
+        if word == "--":
+            return "Fl \\-"
+        if word.startswith("-"):
+            return "Fl " + word[1:].replace("-", "\\-")
+        if re.fullmatch(r"<.*>", word):
+            return f"Ar {word[1:-1]}"
+        return "No ..." if word == "..." else f"Cm {prose(word)}"
+
+    lines = []
+    for group in re.findall(r"\[[^]]*\](?:\s*\.\.\.)?|\S+", line.split(maxsplit=1)[1]):
+        optional = re.fullmatch(r"\[(.*)\](?:\s*(\.\.\.))?", group)
+        words = optional[1].split() if optional else [group]
+        lines.append(" ".join([*(["Op"] if optional else []), *map(marked, words)]))
+        lines += ["No ..."] if optional and optional[2] else []
+    return ".Nm lauter\n" + "\n".join("." + one for one in lines)
 
 
 def page(name: str, section: int, version: str, parts: Path, summary: str, body: dict, synopsis: str) -> str:

@@ -11,8 +11,8 @@
  * - lauter::worker and lauter::call are ids with their host beside: copied freely, as a pointer would be, and valid as long
  *   as that host is, wherever it was moved to.
  * - Whatever fails throws lauter::error. A wait that takes a timeout returns false when the time was up.
- * - Nothing here starts a thread, and only lauter::host::wait() and the members named `wait` sleep. A signal handler that ran
- *   meanwhile makes them throw LAUTER_ERROR_INTERRUPTED: catch it, act on the signal, wait again.
+ * - Nothing here starts a thread, and what sleeps is what lauter.h marks **Blocks**. A signal handler that ran while a wait
+ *   slept makes it throw LAUTER_ERROR_INTERRUPTED: catch it, act on the signal, wait again.
  */
 #ifndef LAUTER_HPP
 #define LAUTER_HPP
