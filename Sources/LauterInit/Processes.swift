@@ -88,6 +88,20 @@ struct Processes: ~Copyable {
     } ?? false
   }
 
+  /// How many have not stopped yet: those that run or will when they are woken, and those that sleep until the kernel is
+  /// done.
+  func restless() -> (running: Int, waiting: Int) {
+    var count = (running: 0, waiting: 0)
+    each { pid in
+      switch reading(pid, "/status", { Processes.state($0) }) ?? 0 {
+      case UInt8(ascii: "R"), UInt8(ascii: "S"): count.running += 1
+      case UInt8(ascii: "D"): count.waiting += 1
+      default: break
+      }
+    }
+    return count
+  }
+
   private static func state(_ status: UnsafeBufferPointer<UInt8>) -> UInt8 {
     guard let at = value(of: "\nState:\t", in: status) else { return 0 }
     return status[at]

@@ -30,6 +30,8 @@ struct Watch: ~Copyable {
   private var deadline: UInt64?
   private var cpuLimit: CPULimit?
   private var pause: Pause?
+  /// When the host wanted the pause to end, on the monotonic clock; nil if it does not.
+  private var resumeAsked: UInt64?
   /// How long the worker was paused before, in nanoseconds.
   private var paused: UInt64 = 0
   private var hitWallLimit = false
@@ -118,6 +120,7 @@ struct Watch: ~Copyable {
     var left: UInt64?
     if let pause {
       if processes.areSeen { left = pause.due > now ? pause.due - now : 0 }
+      if resumeAsked != nil { left = min(left ?? .max, 1_000_000) }
     } else {
       let time = time(now)
       if let deadline { left = deadline > time ? deadline - time : 0 }
@@ -129,7 +132,10 @@ struct Watch: ~Copyable {
 
   private mutating func enforceLimits() {
     let now = lx_now()
-    if pause != nil { return lookWhilePaused(now) }
+    if pause != nil {
+      lookWhilePaused(now)
+      return continueWhenStill(now)
+    }
     let time = time(now)
     if let deadline, time >= deadline {
       self.deadline = nil
@@ -157,9 +163,22 @@ struct Watch: ~Copyable {
   // MARK: Pausing
 
   private mutating func stopAll() {
+    resumeAsked = nil
     guard pause == nil else { return }
     pause = Pause(now: lx_now())
     _ = lx_kill(everybody, SIGSTOP)
+  }
+
+  /// End the pause once all have stopped. A fork that is under way gives the child the SIGSTOP that its parent was sent,
+  /// but a SIGCONT only where that has a handler, so a child that is born too late would stay stopped for ever. Who sleeps
+  /// in the kernel (a vfork that waits for its child, say) or runs on is not waited for without end.
+  private mutating func continueWhenStill(_ now: UInt64) {
+    guard let asked = resumeAsked else { return }
+    let (running, waiting) = processes.restless()
+    if running > 0 && now - asked < 1_000_000_000 { return }
+    if waiting > 0 && now - asked < 50_000_000 { return }
+    resumeAsked = nil
+    continueAll()
   }
 
   private mutating func continueAll() {
@@ -216,7 +235,8 @@ struct Watch: ~Copyable {
         _ = lx_kill(group ? -worker : worker, number)
       }
     case .pause: stopAll()
-    case .resume: continueAll()
+    case .resume:
+      if pause != nil && resumeAsked == nil { resumeAsked = lx_now() }
     case .foreground(let wanted): job?.setForeground(wanted)
     }
     return true

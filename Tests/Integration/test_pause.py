@@ -2,6 +2,7 @@
 """Paused: no process of the tree uses CPU, its times stand still, and it can be killed as ever."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -64,6 +65,22 @@ def test_a_tree_that_forks_without_end_is_stopped_as_a_whole(host, bench):
         assert is_still(tree(bench), 0.02)
         worker.resume()
         support.eventually(lambda: not is_still(tree(bench), 0.02), within=5)
+
+
+def test_pauses_that_end_at_once_leave_nobody_stopped(host, bench):
+    """A fork that is under way gives its child the stop and not the end of it."""
+    worker = host.spawn(bench.policy(), bench.burner("relay", 1))
+    here(host, worker)
+    random.seed(2)
+    for i in range(800):
+        worker.pause()
+        time.sleep(random.choice([0, random.random() * 2e-3]))  # all moments of a fork
+        worker.resume()
+        time.sleep(random.choice([0, random.random() * 2e-3]))
+        if i % 20 == 19:
+            before = sorted(tree(bench))[-1]
+            # A new child comes every few milliseconds, unless the last one stays.
+            support.eventually(lambda: sorted(tree(bench))[-1] != before, within=5)
 
 
 def test_pausing_and_resuming_twice_is_as_good_as_once(host, bench):
