@@ -16,7 +16,7 @@ public func lauter_host_new(
 ) -> Int32 {
   status(error) { () throws(HostError) in
     let out = try required(host, "host")
-    out.pointee = OpaquePointer(Unmanaged.passRetained(try Host()).toOpaque())
+    out.pointee = OpaquePointer(Unmanaged.passRetained(try Host.make()).toOpaque())
     return 0
   }
 }

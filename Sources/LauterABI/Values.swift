@@ -161,7 +161,7 @@ public func lauter_policy_explain(
     let policy: PolicyObject = try object(policy, "policy")
     let launch: LaunchObject = try object(launch, "launch")
     let out = try required(out, "text")
-    let plan = try Host().explain(
+    let plan = try Host.make().explain(
       policy.policy, launch.launch, runtimeDirectory: runtimeDirectory(for: launch.launch))
     out.pointee = allocateText(plan.utf8)
     return 0
@@ -172,11 +172,9 @@ public func lauter_policy_explain(
 /// none.
 func runtimeDirectory(for launch: Launch) throws(HostError) -> String {
   guard launch.kind == .python else { return "" }
-  guard let path = lx_object_directory() else {
-    throw HostError(
-      LAUTER_ERROR_NOT_FOUND, subject: "lauter/runtime",
-      "the library cannot find the folder that it was loaded from: it was removed, or lies outside this root"
-    )
+  var errno: Int32 = 0
+  guard let path = lx_object_directory(&errno) else {
+    throw .noRuntime(errno)
   }
   defer { lx_free(path) }
   return String(cString: path) + "/lauter/runtime/python"

@@ -18,22 +18,27 @@ final class ControlPage {
   private let memory: UnsafeMutableRawPointer
   private var free: [UInt16]
 
-  /// Makes the page; `descriptor` is what the worker gets.
-  init(descriptor: inout OwnedFD?) throws(KernelError) {
+  /// Makes the page; `descriptor` is what the worker gets. Not a throwing `init`: see `Host.make`.
+  static func make(descriptor: inout OwnedFD?) throws(KernelError) -> ControlPage {
     let fd = OwnedFD(adopting: Int32(try check("memfd_create", lx_memfd_create("lauter-page"))))
     try check("ftruncate", lx_ftruncate(fd.raw, Int64(ControlPage.size)))
     guard let memory = lx_map_shared(fd.raw, ControlPage.size) else {
       throw KernelError(call: "mmap", errno: 12)
     }
-    self.memory = memory
-    // Low slots first: they share cache lines.
-    free = (1..<UInt16(ControlPage.size / ControlPage.slotSize)).reversed()
+    let page = ControlPage(memory)
     memory.storeBytes(of: Wire.magic.littleEndian, toByteOffset: 0, as: UInt32.self)
     memory.storeBytes(of: UInt16(1).littleEndian, toByteOffset: 4, as: UInt16.self)
     memory.storeBytes(of: UInt16(256).littleEndian, toByteOffset: 6, as: UInt16.self)
     // The mapping above stays writable; no other can be made, however the worker opens the page again.
     try check("fcntl F_ADD_SEALS", lx_seal_for_reader(fd.raw))
     descriptor = consume fd
+    return page
+  }
+
+  private init(_ memory: UnsafeMutableRawPointer) {
+    self.memory = memory
+    // Low slots first: they share cache lines.
+    free = (1..<UInt16(ControlPage.size / ControlPage.slotSize)).reversed()
   }
 
   deinit { lx_unmap(memory, ControlPage.size) }

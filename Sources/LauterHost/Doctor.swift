@@ -41,7 +41,7 @@ package struct Doctor {
   package init(searchPath: String?, folders: [String]) {
     here = Circumstances.here()
     do throws(HostError) {
-      let host = try Host()
+      let host = try Host.make()
       defer { host.shutDown() }
       for probe in host.compiler.probes() { findings.append(examine(probe, host)) }
       findings += host.compiler.findings(here, folders: folders)

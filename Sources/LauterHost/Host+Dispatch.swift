@@ -408,7 +408,7 @@ extension Host {
   private func launchFailure(of worker: Worker) -> HostError? {
     guard let failure = worker.lifecycle.failure else { return nil }
     return HostError(
-      launchStep: failure.step, errno: failure.errno, plan: worker.plan, launch: worker.launch,
+      launchStep: failure.step, errno: failure.errno, of: failure.call, plan: worker.plan,
       policy: worker.policy)
   }
 

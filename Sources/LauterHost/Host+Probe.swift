@@ -35,7 +35,7 @@ extension Host {
     let last = preparation.plan.steps.count
     do throws(KernelError) {
       switch try ending(of: preparation) {
-      case .failed(let step, let errno)?:
+      case .failed(let step, let errno, _)?:
         if Int(step) == last && errno == ENOENT { return .passed }
         return .failed(step: Int(step) - 1, errno: errno)
       default: return .silent

@@ -84,7 +84,7 @@ extension Host {
     let hasSession = launch.kind != .program
     var theirs = ChildEnds()
     var pageFD: OwnedFD?
-    let page = hasSession ? try ControlPage(descriptor: &pageFD) : nil
+    let page = hasSession ? try ControlPage.make(descriptor: &pageFD) : nil
     theirs.page = consume pageFD
     let worker = Worker(
       id: id, cookie: cookie, policy: policy, launch: launch, plan: preparation.plan,

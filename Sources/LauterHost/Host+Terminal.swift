@@ -71,7 +71,7 @@ extension Host {
       adopt(master, as: worker)
     } else if isTerminal, wasCut != 0, received == nil {
       // There was one, and no number for it here.
-      failTerminal(worker, EMFILE)
+      failTerminal(worker, KernelError(call: "recvmsg", errno: EMFILE))
     } else if isTerminal || raw >= 0 {
       perform(worker.lifecycle.end(.badNotice, now: lx_now()), worker)
     }
@@ -100,7 +100,7 @@ extension Host {
     } catch {
       drop(worker, .stdout)
       drop(worker, .stdin)
-      return failTerminal(worker, error.errno)
+      return failTerminal(worker, error)
     }
     applySize(worker)
   }
@@ -114,14 +114,15 @@ extension Host {
   }
 
   /// The launch fails at the step that the host could not do its part of.
-  private func failTerminal(_ worker: Worker, _ errno: Int32) {
+  private func failTerminal(_ worker: Worker, _ error: KernelError) {
     worker.awaitsTerminal = false
     let step = worker.plan.steps.firstIndex {
       if case .terminal = $0 { return true }
       return false
     }
-    perform(
-      worker.lifecycle.notice(.failed(step: UInt32((step ?? 0) + 1), errno: errno)), worker)
+    let notice = Control.Notice.failed(
+      step: UInt32((step ?? 0) + 1), errno: error.errno, call: "\(error.call)")
+    perform(worker.lifecycle.notice(notice), worker)
     worker.destroy()
   }
 

@@ -235,7 +235,11 @@ extension Host {
     do throws(KernelError) {
       try watchOthers(of: worker)
       let waiter: Waiter
-      if let spare = spareWaiters.popLast() { waiter = spare } else { waiter = try Waiter() }
+      if let spare = spareWaiters.popLast() {
+        waiter = spare
+      } else {
+        waiter = Waiter(OwnedFD(adopting: Int32(try check("eventfd", lx_eventfd()))))
+      }
       worker.waiters.append(waiter)
       return waiter
     } catch {

@@ -50,31 +50,29 @@ package final class Host: @unchecked Sendable {
   var spareWaiters: [Waiter] = []
   /// The waiter of the thread that holds the lock: it need not be told what it does itself.
   var ownWaiter: Waiter?
-  let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 4096)
+  let scratch: UnsafeMutableRawBufferPointer
   /// Not `scratch`: an answer is put together while the frame it answers is still being read there.
-  let sendScratch = UnsafeMutableRawBufferPointer.allocate(
-    byteCount: Wire.headerSize + Wire.payloadMax, alignment: 4096)
+  let sendScratch: UnsafeMutableRawBufferPointer
 
-  package init() throws(HostError) {
-    do throws(KernelError) {
-      epoll = try aboveStandard("epoll_create1", lx_epoll_create())
-      wake = try aboveStandard("eventfd", lx_eventfd())
-      timer = try aboveStandard("timerfd_create", lx_timerfd())
-      ownPidfd = try aboveStandard("pidfd_open", lx_pidfd_open(Int32(lx_getpid())))
-      null = try aboveStandard("open /dev/null", lx_open("/dev/null", O_RDWR | O_CLOEXEC, 0))
-      initImage = try aboveStandard(LaunchStage.image, Int(claunch_init_open()))
-      try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, wake.raw, EPOLLIN.rawValue, 0))
-      try check("epoll_ctl", lx_epoll_ctl(epoll.raw, EPOLL_CTL_ADD, timer.raw, EPOLLIN.rawValue, 1))
-      guard let mark = lx_fork_mark() else { throw KernelError(call: "madvise", errno: ENOMEM) }
-      forkMark = mark
-      guard let lock = lx_mutex_new(), let compilerLock = lx_mutex_new() else {
-        throw KernelError(call: "malloc", errno: ENOMEM)
-      }
-      self.lock = lock
-      self.compilerLock = compilerLock
-    } catch {
+  /// Not a throwing `init`: an object whose making is given up halfway keeps its memory.
+  package static func make() throws(HostError) -> Host {
+    do throws(KernelError) { return Host(try HostParts.gathered()) } catch {
       throw HostError(makingHost: error)
     }
+  }
+
+  private init(_ parts: consuming HostParts) {
+    epoll = parts.epoll
+    wake = parts.wake
+    timer = parts.timer
+    ownPidfd = parts.ownPidfd
+    null = parts.null
+    initImage = parts.initImage
+    forkMark = parts.forkMark
+    lock = parts.lock
+    compilerLock = parts.compilerLock
+    scratch = .allocate(byteCount: 1 << 18, alignment: 4096)
+    sendScratch = .allocate(byteCount: Wire.headerSize + Wire.payloadMax, alignment: 4096)
   }
 
   deinit {
@@ -259,13 +257,6 @@ package final class Host: @unchecked Sendable {
   }
 }
 
-/// A descriptor of ours, never 0, 1 or 2: in a host that has closed those, a worker that inherits them would get it.
-private func aboveStandard(_ call: StaticString, _ result: Int) throws(KernelError) -> OwnedFD {
-  let fd = OwnedFD(adopting: Int32(try check(call, result)))
-  if fd.raw > 2 { return fd }
-  return OwnedFD(adopting: Int32(try check("fcntl F_DUPFD_CLOEXEC", lx_dup_above(fd.raw, 3))))
-}
-
 /// What the host keeps at most.
 enum Bounds {
   /// Bytes of captured output of one worker that nobody has taken; the oldest are dropped, and the drop is told.
@@ -298,10 +289,9 @@ final class Waiter {
   let fd: OwnedFD
   private var isSet = false
 
-  init() throws(KernelError) {
-    var fd = OwnedFD(adopting: Int32(try check("eventfd", lx_eventfd())))
-    fd.move(from: Worker.leastDescriptor)
-    self.fd = consume fd
+  init(_ eventfd: consuming OwnedFD) {
+    eventfd.move(from: Worker.leastDescriptor)
+    fd = eventfd
   }
 
   func wake() {

@@ -34,30 +34,30 @@ extension HostError {
     self.init(code, subject: error.subject, errno: error.errno, error.message)
   }
 
-  /// What init's word that step `step` failed with `errno` means.
-  init(launchStep step: UInt32, errno: Int32, plan: Plan, launch: Launch, policy: Policy) {
+  /// What init's word means that `call` failed with `errno` in step `step`.
+  init(launchStep step: UInt32, errno: Int32, of call: String, plan: Plan, policy: Policy) {
+    let text = call.isEmpty ? errnoText(errno) : "\(call): \(errnoText(errno))"
     if Int(step) == plan.steps.count + 1, case .execute(let execution)? = plan.steps.last {
       let directory = execution.directory
       self.init(
         errno == ENOENT ? LAUTER_ERROR_NOT_FOUND : LAUTER_ERROR_DENIED, subject: directory,
         errno: errno,
-        step: Int32(step), "working directory \(directory): \(errnoText(errno)) inside the sandbox")
+        step: Int32(step), "working directory \(directory): \(text) inside the sandbox")
       return
     }
     guard step > 0, step <= plan.steps.count else {
       self.init(
-        LAUTER_ERROR_LAUNCH, subject: "plan", errno: errno, "reading the plan: \(errnoText(errno))")
+        LAUTER_ERROR_LAUNCH, subject: "lauter-init", errno: errno,
+        "lauter-init, before the first step: \(text)")
       return
     }
     let failed = plan.steps[Int(step) - 1]
-    guard case .execute(let execution) = failed else {
+    // The step of the execution is also the worker's birth: only the exec's own errno is about the program.
+    guard case .execute(let execution) = failed, call.utf8.starts(with: "execve".utf8) else {
       let what = describe(failed)
       self.init(
         LAUTER_ERROR_LAUNCH, subject: what, errno: errno, step: Int32(step),
-        "step \(step), \(what): \(errnoText(errno))")
-      if let diagnosis = diagnose(.step(failed), errno, Circumstances.here()) {
-        message += "; " + diagnosis.sentence
-      }
+        "step \(step), \(what): \(text)")
       return
     }
     let program = execution.arguments.first ?? ""
@@ -79,7 +79,7 @@ extension HostError {
       why = errno == ENOEXEC ? "not an executable format" : "not executable: \(errnoText(errno))"
     default:
       code = LAUTER_ERROR_LAUNCH
-      why = errnoText(errno)
+      why = text
     }
     if let hint { why += "; \(hint)" }
     self.init(

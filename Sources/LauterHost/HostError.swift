@@ -33,6 +33,14 @@ package struct HostError: Error, Equatable, Sendable {
       "\(what): \(error.call): \(errnoText(error.errno))")
   }
 
+  /// The library's own file, beside which its runtimes lie, cannot be found.
+  package static func noRuntime(_ errno: Int32) -> HostError {
+    HostError(
+      LAUTER_ERROR_NOT_FOUND, subject: "lauter/runtime", errno: errno,
+      "the library cannot find the folder that it was loaded from: realpath: \(errnoText(errno)); it was removed, or "
+        + "lies outside this root")
+  }
+
   static func staleWorker(_ id: UInt64) -> HostError {
     HostError(LAUTER_ERROR_STALE, subject: "\(id)", "no worker has the id \(id) (any more)")
   }

@@ -22,7 +22,7 @@ enum LaunchStage {
   private static let setgroups: StaticString = "write /proc/PID/setgroups"
   private static let uidMap: StaticString = "write /proc/PID/uid_map"
   private static let gidMap: StaticString = "write /proc/PID/gid_map"
-  private static let capabilities: StaticString = "prctl PR_CAP_AMBIENT_RAISE"
+  private static let capabilities: StaticString = "keeping init's capabilities"
   private static let exec: StaticString = "execveat lauter-init"
   /// Init's image, while the host is made.
   static let image: StaticString = "open lauter-init"
@@ -35,7 +35,7 @@ enum LaunchStage {
     case CLAUNCH_STAGE_SETGROUPS: setgroups
     case CLAUNCH_STAGE_UID_MAP: uidMap
     case CLAUNCH_STAGE_GID_MAP: gidMap
-    case CLAUNCH_STAGE_DESCRIPTORS: "dup3"
+    case CLAUNCH_STAGE_DESCRIPTORS: "placing init's descriptors"
     case CLAUNCH_STAGE_CAPABILITIES: capabilities
     case CLAUNCH_STAGE_EXEC: exec
     default: "claunch_spawn"

@@ -55,7 +55,7 @@ package struct Lifecycle {
 
   package private(set) var phase = Phase.launching
   package private(set) var verdict: Verdict?
-  package private(set) var failure: (step: UInt32, errno: Int32)?
+  package private(set) var failure: (step: UInt32, errno: Int32, call: String)?
   package private(set) var exit: Control.Exit?
   package private(set) var rung = LAUTER_RUNG_NONE
   private let hasSession: Bool
@@ -138,8 +138,8 @@ package struct Lifecycle {
         return [.tellStarted, .tellReady]
       }
       return [.tellStarted]
-    case .failed(let step, let errno):
-      if failure == nil { failure = (step, errno) }
+    case .failed(let step, let errno, let call):
+      if failure == nil { failure = (step, errno, call) }
       return []
     case .exited(let exit):
       if self.exit == nil { self.exit = exit }

@@ -13,10 +13,11 @@
   import LauterPlan
 #endif
 
-/// Why there will be no worker: the step, counted from 1 (0: before the first), and the errno.
+/// Why there will be no worker: the step, counted from 1 (0: before the first), the errno, and what it is of.
 struct StepFailure: Error {
   var step: UInt32
   var errno: Int32
+  var call: StaticString
 }
 
 /// `lauter-init`: the first process of a worker's namespaces.
@@ -36,7 +37,7 @@ public func lauterInit(
     cinit_forget_memory()
     return watch.run()
   } catch {
-    tell(.failed(step: error.step, errno: error.errno))
+    tell(.failed(step: error.step, errno: error.errno, call: "\(error.call)"))
     return 1
   }
 }
@@ -46,7 +47,7 @@ public func lauterInit(
 private func startWorker() throws(StepFailure) -> Watch {
   let plan = try readPlan()
   guard case .execute(let execution)? = plan.steps.last else {
-    throw StepFailure(step: 0, errno: EINVAL)
+    throw StepFailure(step: 0, errno: EINVAL, call: "plan")
   }
   var processes: OwnedFD?
   let index = try walk(plan, &processes)
@@ -91,7 +92,7 @@ private func offerToOutOfMemoryKiller() {
 private func readPlan() throws(StepFailure) -> Plan {
   let bytes = try at(0) { () throws(KernelError) in try readAll(InitDescriptor.plan) }
   do throws(PlanError) { return try Plan(decoding: bytes) } catch {
-    throw StepFailure(step: 0, errno: EPROTO)
+    throw StepFailure(step: 0, errno: EPROTO, call: "plan")
   }
 }
 
@@ -117,7 +118,7 @@ func at<Result: ~Copyable>(
   _ number: Int, _ body: () throws(KernelError) -> Result
 ) throws(StepFailure) -> Result {
   do throws(KernelError) { return try body() } catch {
-    throw StepFailure(step: UInt32(number), errno: error.errno)
+    throw StepFailure(step: UInt32(number), errno: error.errno, call: error.call)
   }
 }
 

@@ -47,7 +47,7 @@ struct Watch: ~Copyable {
   ) throws(StepFailure) {
     // A worker whose processes cannot be seen cannot be limited either.
     if execution.cpuMilliseconds > 0 && proc == nil {
-      throw StepFailure(step: UInt32(plan.steps.count), errno: EINVAL)
+      throw StepFailure(step: UInt32(plan.steps.count), errno: EINVAL, call: "plan")
     }
     var child = Worker(plan, from: index, execution)
     // No interrupt of the host's may arrive before this.

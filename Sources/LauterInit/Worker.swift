@@ -78,7 +78,7 @@ struct Worker {
         }
       }
     } catch {
-      failure = StepFailure(step: UInt32(number), errno: error.errno)
+      failure = StepFailure(step: UInt32(number), errno: error.errno, call: error.call)
     }
     return 127
   }

@@ -35,6 +35,7 @@ package func errnoText(_ errno: Int32) -> String {
   case ENOSYS: "ENOSYS (function not implemented)"
   case ELOOP: "ELOOP (too many levels of symbolic links)"
   case EILSEQ: "EILSEQ (not UTF-8)"
+  case ECANCELED: "ECANCELED (not carried out)"
   case EUSERS: "EUSERS (too many users)"
   case EOPNOTSUPP: "EOPNOTSUPP (operation not supported)"
   case EOVERFLOW: "EOVERFLOW (value too large)"

@@ -5,12 +5,15 @@
 package enum Control {
   /// Every packet has this size, either way.
   package static let size = 64
+  /// Bytes of a system call's name.
+  package static let nameMax = 48
 
   /// What init tells the host.
   package enum Notice: Equatable, Sendable {
     /// The plan failed at step `step` (counted from 1; 0: reading the plan itself; one more than there are: entering
-    /// the working directory, which is told apart from a missing program) with `errno`.
-    case failed(step: UInt32, errno: Int32)
+    /// the working directory, which is told apart from a missing program) with `errno` of `call`, which names what failed
+    /// in at most `nameMax` bytes of ASCII.
+    case failed(step: UInt32, errno: Int32, call: String)
     /// The worker's program runs.
     case started
     /// The worker ended. Init ends next, and with it whatever the worker left running.
@@ -56,8 +59,15 @@ extension Control.Notice {
   package func encoded() -> [UInt8] {
     var packet = [UInt8](repeating: 0, count: Control.size)
     switch self {
-    case .failed(let step, let errno):
+    case .failed(let step, let errno, let call):
       packet[0] = 1
+      let name = call.utf8.prefix(Control.nameMax)
+      packet[1] = UInt8(truncatingIfNeeded: name.count)
+      var at = Control.size - Control.nameMax
+      for byte in name {
+        packet[at] = byte
+        at += 1
+      }
       packet.store(step, at: 4)
       packet.store(UInt32(bitPattern: errno), at: 8)
     case .started: packet[0] = 2
@@ -84,8 +94,13 @@ extension Control.Notice {
     guard packet.count == Control.size else { return nil }
     switch packet[0] {
     case 1:
+      let start = Control.size - Control.nameMax
+      guard Int(packet[1]) <= Control.nameMax else { return nil }
+      let name = packet[start..<(start + Int(packet[1]))]
+      guard name.allSatisfy({ (0x20...0x7E).contains($0) }) else { return nil }
       self = .failed(
-        step: packet.load(at: 4), errno: Int32(bitPattern: packet.load(at: 8) as UInt32))
+        step: packet.load(at: 4), errno: Int32(bitPattern: packet.load(at: 8) as UInt32),
+        call: String(decoding: name, as: UTF8.self))
     case 2: self = .started
     case 3:
       var exit = Control.Exit()

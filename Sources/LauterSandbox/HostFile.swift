@@ -45,9 +45,34 @@ struct HostFile {
     gid = status.gid
   }
 
-  /// The file at `path`, or nil if it cannot be had.
+  /// The file at `path`, or nil if it cannot be had. For looks that decide nothing.
   static func existing(_ path: String) -> HostFile? {
     do throws(KernelError) { return try HostFile(resolving: path) } catch { return nil }
+  }
+
+  /// The file at `path`; nil if there is none that the host may see.
+  static func find(_ path: String) throws(SandboxError) -> HostFile? {
+    do throws(KernelError) { return try HostFile(resolving: path) } catch {
+      try refuse(shortage: error, path)
+      return nil
+    }
+  }
+
+  /// Throws if a look failed because host or machine were short of something: then nothing is known of the file, and to
+  /// go on as if there were none would give the worker less than it is to have.
+  static func refuse(shortage error: KernelError, _ path: String) throws(SandboxError) {
+    guard isShortage(error.errno) else { return }
+    throw SandboxError(
+      .system, subject: path,
+      message: "looking for \(path): \(error.call): \(errnoText(error.errno))",
+      errno: error.errno)
+  }
+
+  static func isShortage(_ errno: Int32) -> Bool {
+    switch errno {
+    case ENOMEM, EMFILE, ENFILE, EIO, EINTR: true
+    default: false
+    }
   }
 
   /// The file at `path`, which `word` of the policy or launch names.
@@ -65,27 +90,46 @@ struct HostFile {
           errno: error.errno)
       default:
         throw SandboxError(
-          .system, subject: path, message: "\(word) \(path): \(errnoText(error.errno))",
+          .system, subject: path,
+          message: "\(word) \(path): \(error.call): \(errnoText(error.errno))",
           errno: error.errno)
       }
     }
   }
 
   /// What the symbolic link at `path` says; nil if it is none.
-  static func link(_ path: String) -> String? {
+  static func link(_ path: String) throws(SandboxError) -> String? {
     var buffer = [CChar](repeating: 0, count: Int(LX_PATH_MAX))
     let length = lx_readlink(path, &buffer, buffer.count)
+    if length < 0 {
+      try refuse(shortage: KernelError(call: "readlink", errno: Int32(-length)), path)
+    }
     guard length > 0, length < buffer.count else { return nil }
     return text(buffer[..<length])
   }
 
   /// Whether the host may execute the file, or enter the folder.
-  static func isExecutable(_ path: String) -> Bool { lx_access(path, 1) == 0 }
+  static func isExecutable(_ path: String) throws(SandboxError) -> Bool {
+    let result = lx_access(path, 1)
+    if result < 0 { try refuse(shortage: KernelError(call: "access", errno: Int32(-result)), path) }
+    return result == 0
+  }
 
-  /// At most `limit` bytes from the beginning of a file; nil if it cannot be read.
+  /// At most `limit` bytes from the beginning of a file; nil if it cannot be read. For looks that decide nothing.
   static func contents(_ path: String, upTo limit: Int) -> [UInt8]? {
-    let fd = lx_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0)
-    guard fd >= 0 else { return nil }
+    do throws(KernelError) { return try bytes(of: path, upTo: limit) } catch { return nil }
+  }
+
+  /// At most `limit` bytes from the beginning of a file; nil if the host may not read it, or there is none.
+  static func read(_ path: String, upTo limit: Int) throws(SandboxError) -> [UInt8]? {
+    do throws(KernelError) { return try bytes(of: path, upTo: limit) } catch {
+      try refuse(shortage: error, path)
+      return nil
+    }
+  }
+
+  static func bytes(of path: String, upTo limit: Int) throws(KernelError) -> [UInt8] {
+    let fd = try check("open", lx_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0))
     let file = OwnedFD(adopting: Int32(fd))
     var bytes = [UInt8](repeating: 0, count: limit)
     var filled = 0
@@ -94,23 +138,28 @@ struct HostFile {
       let count = bytes.withUnsafeMutableBytes {
         lx_read(file.raw, $0.baseAddress! + filled, room)
       }
-      if count == 0 { break }
-      if count < 0 { return nil }
+      if try check("read", count) == 0 { break }
       filled += count
     }
     bytes.removeLast(limit - filled)
     return bytes
   }
 
-  /// The names in a folder; none if it cannot be read.
-  static func names(in folder: String) -> [String] {
-    let fd = lx_open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
-    guard fd >= 0 else { return [] }
+  /// The names in a folder; none if the host may not read it, or there is none.
+  static func names(in folder: String) throws(SandboxError) -> [String] {
+    do throws(KernelError) { return try list(folder) } catch {
+      try refuse(shortage: error, folder)
+      return []
+    }
+  }
+
+  private static func list(_ folder: String) throws(KernelError) -> [String] {
+    let fd = try check("open", lx_open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0))
     let file = OwnedFD(adopting: Int32(fd))
     var names: [String] = []
     var buffer = [UInt8](repeating: 0, count: 16384)
     while true {
-      let count = lx_getdents64(file.raw, &buffer, buffer.count)
+      let count = try check("getdents64", lx_getdents64(file.raw, &buffer, buffer.count))
       guard count > 0 else { return names }
       var offset = 0
       while offset < count {

@@ -32,34 +32,65 @@ package struct KernelOffer: Equatable, Sendable {
   package var openFilesHard: UInt64
   /// Why no user namespace can be made, with the remedy; nil if nothing is known to be in the way.
   package var obstacle: Diagnosis?
+  /// What kept us from looking: then the rest is not to be relied on.
+  package var trouble: SandboxError?
 
   /// Look at this machine.
   package init() {
-    landlock = max(0, lx_landlock_abi())
+    trouble = nil
+    let abi = lx_landlock_abi()
+    landlock = max(0, abi)
+    if abi < 0 && HostFile.isShortage(Int32(-abi)) {
+      trouble = KernelOffer.trouble("landlock", "landlock_create_ruleset", Int32(-abi))
+    }
     uid = UInt32(lx_geteuid())
     gid = UInt32(lx_getegid())
-    hasGroups = lx_has_other_groups() > 0
+    // An error is of more groups than we ask for.
+    hasGroups = lx_has_other_groups() != 0
     let last = csandbox_last_capability()
     lastCapability = last > 0 ? UInt32(last) : 40
     var soft: UInt64 = 1024
     var hard: UInt64 = 4096
-    _ = lx_getrlimit(UInt32(LX_RLIMIT_NOFILE), &soft, &hard)
+    let limited = lx_getrlimit(UInt32(LX_RLIMIT_NOFILE), &soft, &hard)
+    if limited < 0 { trouble = KernelOffer.trouble("limits", "getrlimit", Int32(-limited)) }
     openFilesSoft = soft
     openFilesHard = hard
 
-    let ranges = KernelOffer.ranges(HostFile.contents("/proc/self/uid_map", upTo: 4096) ?? [])
-    let groups = KernelOffer.ranges(HostFile.contents("/proc/self/gid_map", upTo: 4096) ?? [])
+    var ranges: [Range] = []
+    var groups: [Range] = []
+    do throws(KernelError) {
+      ranges = KernelOffer.ranges(try HostFile.bytes(of: "/proc/self/uid_map", upTo: 4096))
+      groups = KernelOffer.ranges(try HostFile.bytes(of: "/proc/self/gid_map", upTo: 4096))
+    } catch {
+      trouble = KernelOffer.trouble("/proc/self/uid_map", "read", error.errno)
+      if error.errno == ENOENT {
+        trouble!.kind = .unsupported
+        trouble!.message += "; a host needs /proc: mount it"
+      }
+    }
     isMachineRoot = uid == 0 && ranges.contains { $0.inside == 0 && $0.outside == 0 }
     (firstUser, userCount) = KernelOffer.choose(ranges, groups)
     // Setting up such a map, and the mounts for it, takes these.
     let needed = [KernelOffer.setgid, KernelOffer.setuid, KernelOffer.sysAdmin]
     obstacle = nil
-    mapsUsers = userCount > 0 && needed.allSatisfy { csandbox_has_capability($0) == 1 }
+    mapsUsers = userCount > 0
+    for capability in needed {
+      let has = csandbox_has_capability(capability)
+      if has < 0 { trouble = KernelOffer.trouble("capabilities", "capget", Int32(-has)) }
+      if has != 1 { mapsUsers = false }
+    }
     if Circumstances.setting(NamespaceKind.user.knob) == 0 {
       obstacle = .switchedOff(.user)
     } else if !mapsUsers, Circumstances.setting("kernel.unprivileged_userns_clone") == 0 {
       obstacle = .ordinaryUserNamespacesOff
     }
+  }
+
+  private static func trouble(
+    _ subject: String, _ call: StaticString, _ errno: Int32
+  ) -> SandboxError {
+    SandboxError(
+      .system, subject: subject, message: "\(subject): \(call): \(errnoText(errno))", errno: errno)
   }
 
   private static let setgid: Int32 = 6

@@ -65,7 +65,7 @@ struct ProgramChoice {
     }
     guard let source = view.source(of: path) else {
       // Told here, with the remedy, rather than as the kernel's "no such file".
-      if HostFile.existing(path) != nil {
+      if try HostFile.find(path) != nil {
         throw SandboxError(.denied, subject: path, message: "program \(path): " + outside(path))
       }
       throw SandboxError(.notFound, subject: path, message: "program \(path): no such file")
@@ -84,7 +84,7 @@ struct ProgramChoice {
       guard part.first == UInt8(ascii: "/") else { continue }
       let candidate = PolicyPath.join(String(decoding: part, as: UTF8.self), name)
       guard let source = view.source(of: candidate) else { continue }
-      if HostFile.existing(source) != nil { found.append(candidate) }
+      if try HostFile.find(source) != nil { found.append(candidate) }
     }
     if found.isEmpty {
       throw SandboxError(
@@ -138,7 +138,7 @@ struct ProgramChoice {
 
   private func directory(in view: View) throws(SandboxError) -> String {
     guard let path = launch.directory else {
-      if !policy.isConfined { return HostFile.isExecutable(home) ? home : "/" }
+      if !policy.isConfined { return try HostFile.isExecutable(home) ? home : "/" }
       return policy.homePath ?? "/"
     }
     if let source = view.source(of: path) {

@@ -32,12 +32,12 @@ struct PythonInterpreter {
 
   private static func named(_ path: String) throws(SandboxError) -> String {
     let file = try HostFile.named(path, by: "interpreter")
-    guard file.isRegular, HostFile.isExecutable(file.path) else {
+    guard file.isRegular, try HostFile.isExecutable(file.path) else {
       throw SandboxError(
         .notExecutable, subject: path, message: "interpreter \(path): not an executable file")
     }
-    if isProgram(file.path) { return path }
-    if let found = shimmed(path) { return found }
+    if try isProgram(file.path) { return path }
+    if let found = try shimmed(path) { return found }
     throw SandboxError(
       .notExecutable, subject: path,
       message: "interpreter \(path): a script, not a Python; name the program that it starts")
@@ -49,10 +49,10 @@ struct PythonInterpreter {
       guard part.first == UInt8(ascii: "/") else { continue }
       let folder = String(decoding: part, as: UTF8.self)
       let path = PolicyPath.join(folder, "python3")
-      guard let file = HostFile.existing(path), file.isRegular, HostFile.isExecutable(file.path)
+      guard let file = try HostFile.find(path), file.isRegular, try HostFile.isExecutable(file.path)
       else { continue }
-      if isProgram(file.path) { return path }
-      if let found = shimmed(path) { return found }
+      if try isProgram(file.path) { return path }
+      if let found = try shimmed(path) { return found }
     }
     throw SandboxError(
       .notFound, subject: "python3",
@@ -60,24 +60,24 @@ struct PythonInterpreter {
   }
 
   /// Whether the file is an ELF program.
-  private static func isProgram(_ path: String) -> Bool {
-    HostFile.contents(path, upTo: 4)?.elementsEqual([0x7F, 0x45, 0x4C, 0x46]) ?? false
+  private static func isProgram(_ path: String) throws(SandboxError) -> Bool {
+    try HostFile.read(path, upTo: 4)?.elementsEqual([0x7F, 0x45, 0x4C, 0x46]) ?? false
   }
 
   /// What a pyenv shim (a script in `ROOT/shims`) would start, read from `ROOT/version`: the shim
   /// itself needs a shell and the whole of pyenv to find out. Nil for anything else, and where the
   /// choice is "system": the next one on PATH.
-  private static func shimmed(_ path: String) -> String? {
+  private static func shimmed(_ path: String) throws(SandboxError) -> String? {
     let folder = PolicyPath.parent(path)
     guard PolicyPath.name(folder).utf8.elementsEqual("shims".utf8) else { return nil }
     let root = PolicyPath.parent(folder)
-    guard let text = HostFile.contents(root + "/version", upTo: 4096) else { return nil }
+    guard let text = try HostFile.read(root + "/version", upTo: 4096) else { return nil }
     let words = text.split { $0 <= 0x20 || $0 == UInt8(ascii: ":") }
     for word in words {
       guard let version = String(validating: word, as: UTF8.self) else { continue }
       if version.utf8.contains(UInt8(ascii: "/")) { continue }
       let candidate = "\(root)/versions/\(version)/bin/\(PolicyPath.name(path))"
-      if let file = HostFile.existing(candidate), isProgram(file.path) { return candidate }
+      if let file = try HostFile.find(candidate), try isProgram(file.path) { return candidate }
     }
     return nil
   }
@@ -94,13 +94,13 @@ struct PythonInterpreter {
     let prefix = PolicyPath.parent(folder)
     for name in [prefix, folder] {
       // Where the name leads through a link to a folder, the link is there inside too.
-      if let file = HostFile.existing(name), !PolicyPath.same(file.path, name) {
+      if let file = try HostFile.find(name), !PolicyPath.same(file.path, name) {
         links.append((name, file.path))
       }
     }
-    if let settings = HostFile.contents(prefix + "/pyvenv.cfg", upTo: 65536) {
+    if let settings = try HostFile.read(prefix + "/pyvenv.cfg", upTo: 65536) {
       if depth == 0 { environment = prefix }
-      if holdsMore(prefix) {
+      if try holdsMore(prefix) {
         for name in ["pyvenv.cfg", "bin", "lib"] { try need(prefix + "/" + name) }
       } else {
         try need(prefix)
@@ -108,11 +108,11 @@ struct PythonInterpreter {
       if let base = PythonInterpreter.setting("home", in: settings) {
         let python = base + "/" + PolicyPath.name(path)
         let fallback = base + "/python3"
-        let next = HostFile.existing(python) == nil ? fallback : python
-        if HostFile.existing(next) != nil { try collect(next, depth: depth + 1) }
+        let next = try HostFile.find(python) == nil ? fallback : python
+        if try HostFile.find(next) != nil { try collect(next, depth: depth + 1) }
       }
     }
-    guard let target = HostFile.link(path) else {
+    guard let target = try HostFile.link(path) else {
       try collectInstallation(path)
       return
     }
@@ -120,7 +120,7 @@ struct PythonInterpreter {
     let next =
       target.utf8.first == UInt8(ascii: "/") ? target : PolicyPath.join(folder, target)
     // A folder on the way may be a link as well; the name of the next hop is kept all the same.
-    guard let parent = HostFile.existing(PolicyPath.parent(next)) else { return }
+    guard let parent = try HostFile.find(PolicyPath.parent(next)) else { return }
     let hop = PolicyPath.join(parent.path, PolicyPath.name(next))
     try collect(hop, depth: depth + 1)
   }
@@ -128,12 +128,15 @@ struct PythonInterpreter {
   /// The program itself: its installation is the folder above `bin`, if that holds a Python
   /// library.
   private mutating func collectInstallation(_ path: String) throws(SandboxError) {
-    guard let file = HostFile.existing(path) else { return }
+    guard let file = try HostFile.find(path) else { return }
     let prefix = PolicyPath.parent(PolicyPath.parent(file.path))
-    let libraries = PythonInterpreter.libraries(prefix)
-    if !libraries.isEmpty && !holdsMore(prefix) {
-      try need(prefix)
-      return
+    let libraries = try PythonInterpreter.libraries(prefix)
+    if !libraries.isEmpty {
+      let isShared = try holdsMore(prefix)
+      if !isShared {
+        try need(prefix)
+        return
+      }
     }
     // A home, or a folder that is shared with others: its Python alone.
     needs.append(file)
@@ -145,21 +148,21 @@ struct PythonInterpreter {
   }
 
   /// Whether a prefix is more than one Python's installation.
-  private func holdsMore(_ prefix: String) -> Bool {
+  private func holdsMore(_ prefix: String) throws(SandboxError) -> Bool {
     if PolicyPath.same(prefix, "/") || PolicyPath.name(prefix).utf8.elementsEqual(".local".utf8) {
       return true
     }
     if PolicyPath.same(PolicyPath.parent(prefix), "/home") { return true }
-    guard let home, let resolved = HostFile.existing(home) else { return false }
+    guard let home, let resolved = try HostFile.find(home) else { return false }
     return PolicyPath.isWithin(resolved.path, prefix)
   }
 
   /// `lib/pythonX.Y` and `lib/libpython*` of a prefix.
-  private static func libraries(_ prefix: String) -> [String] {
+  private static func libraries(_ prefix: String) throws(SandboxError) -> [String] {
     var found: [String] = []
     for folder in ["lib", "lib64"] {
       let path = PolicyPath.join(prefix, folder)
-      for name in HostFile.names(in: path) {
+      for name in try HostFile.names(in: path) {
         let isLibrary =
           name.utf8.starts(with: "python".utf8) || name.utf8.starts(with: "libpython".utf8)
         if isLibrary { found.append(PolicyPath.join(path, name)) }

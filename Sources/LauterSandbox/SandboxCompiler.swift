@@ -16,10 +16,10 @@
 /// Policy × launch × what this machine offers → what init is told. One for each host; not for two
 /// threads at a time.
 package final class SandboxCompiler {
-  package let offer: KernelOffer
+  package private(set) var offer: KernelOffer
   /// Each is built once.
   private var filters: [(wish: FilterWish, program: SeccompProgram)] = []
-  private var machine = SystemFiles()
+  private var machine: SystemFiles?
 
   package init() { offer = KernelOffer() }
   /// For tests: another machine.
@@ -42,6 +42,9 @@ package final class SandboxCompiler {
   package func prepare(
     _ policy: Policy, _ launch: Launch, runtimeDirectory: String, ordinal: UInt32
   ) throws(SandboxError) -> Preparation {
+    // What could not be seen once may be seen now.
+    if offer.trouble != nil { offer = KernelOffer() }
+    if let trouble = offer.trouble { throw trouble }
     let identity = Identity(offer, process: UInt32(lx_getpid()), ordinal: ordinal)
     if let obstacle = offer.obstacle, policy.isConfined || !offer.mapsUsers {
       throw SandboxError(
@@ -52,8 +55,7 @@ package final class SandboxCompiler {
       return try unconfined(policy, launch, runtimeDirectory, missing)
     }
 
-    if !machine.isCurrent { machine = SystemFiles() }
-    var view = View(system: policy, identity, machine)
+    var view = try View(system: policy, identity, try systemFiles())
     var interpreter: PythonInterpreter?
     var runtime = runtimeDirectory
     if launch.kind == .python {
@@ -112,6 +114,13 @@ package final class SandboxCompiler {
       gidMap: "\(identity.insideGroup) \(identity.outsideGroup) 1\n",
       outsideUser: identity.isForeign ? (identity.outsideUser, identity.outsideGroup) : nil,
       denySetgroups: !identity.isForeign, trees: mapped.take(), missing: missing)
+  }
+
+  private func systemFiles() throws(SandboxError) -> SystemFiles {
+    if let machine, machine.isCurrent { return machine }
+    let found = try SystemFiles()
+    machine = found
+    return found
   }
 
   /// Put the view's trees into slots, in their order.
@@ -251,9 +260,10 @@ package final class SandboxCompiler {
     var pass: UInt64 = 0
     let count = withUnsafeMutableBytes(of: &pass) { lx_getrandom($0.baseAddress, $0.count) }
     guard count == 8 else {
+      let errno = count < 0 ? Int32(-count) : EIO
       throw SandboxError(
-        .system, subject: "run none", message: "run none: the kernel gave no random number",
-        errno: count < 0 ? Int32(-count) : EIO)
+        .system, subject: "run none",
+        message: "run none: no random number: getrandom: \(errnoText(errno))", errno: errno)
     }
     return pass | 1
   }

@@ -9,10 +9,10 @@
 
 /// What every confined worker sees: `SystemView`, as far as this machine has it.
 extension View {
-  init(system policy: Policy, _ identity: Identity, _ machine: SystemFiles) {
+  init(system policy: Policy, _ identity: Identity, _ machine: SystemFiles) throws(SandboxError) {
     self.init(entries: machine.entries)
     addDevices(policy)
-    addEtc(policy, identity)
+    try addEtc(policy, identity)
     // `subset=pid` leaves nothing but processes, which Julia and the JVM cannot live with; numpy
     // can.
     put("/proc", .proc(policy.preset == .strict ? "subset=pid,hidepid=invisible" : "masked"))
@@ -41,11 +41,11 @@ extension View {
 
   // MARK: /etc
 
-  private mutating func addEtc(_ policy: Policy, _ identity: Identity) {
-    if policy.network == .host, let file = HostFile.existing("/etc/resolv.conf"), file.isRegular {
-      put("/etc/resolv.conf", SystemFiles.shown(file))
+  private mutating func addEtc(_ policy: Policy, _ identity: Identity) throws(SandboxError) {
+    if policy.network == .host, let file = try HostFile.find("/etc/resolv.conf"), file.isRegular {
+      put("/etc/resolv.conf", try SystemFiles.shown(file))
     }
-    put("/etc/hosts", .file(View.hosts(policy.network)))
+    put("/etc/hosts", .file(try View.hosts(policy.network)))
     put("/etc/hostname", .file(Array((SystemView.hostname + "\n").utf8)))
     // Without the machine's directory services, whose sockets are not here.
     put("/etc/nsswitch.conf", .file(Array(View.nameServices.utf8)))
@@ -54,9 +54,9 @@ extension View {
     put("/etc/group", .file(View.group(identity)))
   }
 
-  private static func hosts(_ network: Policy.Network) -> [UInt8] {
+  private static func hosts(_ network: Policy.Network) throws(SandboxError) -> [UInt8] {
     let name = SystemView.hostname
-    if network == .host, var hosts = HostFile.contents("/etc/hosts", upTo: 1 << 20) {
+    if network == .host, var hosts = try HostFile.read("/etc/hosts", upTo: 1 << 20) {
       if let last = hosts.last, last != UInt8(ascii: "\n") { hosts.append(UInt8(ascii: "\n")) }
       return hosts + Array("127.0.1.1 \(name)\n".utf8)
     }

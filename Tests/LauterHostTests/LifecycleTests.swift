@@ -140,7 +140,7 @@ private let second: UInt64 = 1_000_000_000
     #expect(ended([exit(code: 0)]) { _ = $0.end(.killed, now: 0) } == LAUTER_REASON_EXITED)
     #expect(ended([]) { _ = $0.end(.breach(.notAGreeting), now: 0) } == LAUTER_REASON_PROTOCOL)
     #expect(ended([exit(signal: 9)]) { _ = $0.end(.overdue, now: 0) } == LAUTER_REASON_DEADLINE)
-    #expect(ended([.failed(step: 3, errno: 13)]) == LAUTER_REASON_LAUNCH)
+    #expect(ended([.failed(step: 3, errno: 13, call: "mount")]) == LAUTER_REASON_LAUNCH)
   }
 
   @Test func `a limit that was reached is named`() {

@@ -82,7 +82,8 @@ private let everyStep: [Step] = {
     exit.systemMicroseconds = 7
     exit.peakKiB = 1 << 33
     for notice in [
-      .started, .failed(step: 12, errno: 13), .exited(exit), .terminal, .suspended(signal: 20),
+      .started, .failed(step: 12, errno: 13, call: "mount_setattr"), .exited(exit), .terminal,
+      .suspended(signal: 20),
     ] as [Control.Notice] {
       #expect(Control.Notice(decoding: notice.encoded()) == notice)
     }

@@ -96,6 +96,7 @@ static inline long lx_getegid(void) { return getegid(); }
 static inline long lx_has_other_groups(void) {
         gid_t groups[1024];
         int count = getgroups(1024, groups), others = 0;
+        if (count < 0) return -errno;
         for (int i = 0; i < count; i++) others += groups[i] != getegid();
         return others;
 }

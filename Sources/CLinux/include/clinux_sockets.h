@@ -162,11 +162,13 @@ static inline void lx_free(void *memory) { free(memory); }
 
 #ifdef __GLIBC__
 #include <dlfcn.h>
-/* The folder of the shared object (or program) that this code is in; free it with lx_free. */
-static inline char *lx_object_directory(void) {
+/* The folder of the shared object (or program) that this code is in; free it with lx_free. NULL, and why in `*error`. */
+static inline char *lx_object_directory(int *error) {
+        *error = ENOENT;
         Dl_info info;
         if (!dladdr((const void *)(uintptr_t)lx_object_directory, &info) || !info.dli_fname) return NULL;
         char *path = realpath(info.dli_fname, NULL);
+        *error = path ? 0 : errno;
         if (!path) return NULL;
         char *slash = strrchr(path, '/');
         if (slash) *slash = 0;

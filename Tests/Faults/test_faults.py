@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every system call of a launch fails once. The host is told which, where and why; nothing is left behind; nothing is
+weaker without a word; the next launch works."""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import faults
+import pytest
+from faults import Scenario
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "Integration"))
+from ffi import C, build_path  # noqa: E402
+
+F_SETFD, F_DUPFD_CLOEXEC = 2, 1030
+
+
+def is_look(call) -> bool:
+    return call.about.startswith(("/proc/self/uid_map", "/proc/self/gid_map", "/proc/sys/"))
+
+
+#: What may fail without the launch's failing: (role, call), a condition on the call, and why no promise is broken.
+#: A call of this list that does make the launch fail, and another that does not, fail the test.
+TOLERATED = [
+    ("*", "close", None, "what was closed is closed, whatever close says"),
+    ("*", "futex", None, "the sleeper looks at the word, not at the result"),
+    ("host", "munmap", None, "the stacks were given back; the kernel refuses only what was never mapped"),
+    ("host", "waitid", None, "asked again after EINTR; ECHILD where the host ignores SIGCHLD, and nobody is left to reap"),
+    ("host", "fchown", None, "the pipe stays the host's: the worker writes to it, and only cannot open it again by name"),
+    ("host", "fcntl", lambda c: c.arguments[1] == F_DUPFD_CLOEXEC and c.arguments[2] > 3, "a wish for a high number"),
+    ("host", "prlimit64", None, "asked again when a worker is started"),
+    ("host", "getgroups", None, "the report then lists groups, though there may be none"),
+    ("host", "setsockopt", None, "kernels before 6.16 refuse it too: the host receives without room for descriptors"),
+    ("host", "landlock_create_ruleset", None, "the version is asked for again when a worker is started"),
+    ("host", "capget", None, "asked again when a worker is started"),
+    ("host", "openat", lambda c: is_look(c), "looked at again when a worker is started, or for words only"),
+    ("host", "read", lambda c: is_look(c), "looked at again when a worker is started, or for words only"),
+    ("init", "open", lambda c: "oom_score_adj" in c.about, "a wish: without it the kernel chooses whom to kill"),
+    ("init", "write", lambda c: "oom_score_adj" in c.about, "a wish: without it the kernel chooses whom to kill"),
+    ("init", "fcntl", lambda c: c.arguments[1] == F_SETFD and not c.is_before_exec, "the C library repeats what the open did"),
+    ("worker", "fcntl", lambda c: c.arguments[1] == F_SETFD, "the C library repeats what the open did"),
+]
+#: Tolerated, and the worker can tell.
+VISIBLE = {"oom_score_adj"}
+
+#: After the worker's program has begun there is no launch to fail. Init ends, and its worker with it, if it cannot tell
+#: its host that the worker runs.
+ENDS_THE_WORKER = {"sendto"}
+
+#: Names in messages: init's C library and ours call some by another name.
+SPOKEN = {
+    "newfstatat": r"stat",
+    "pread64": "pread",
+    "openat": "open",
+    "readlink": "readlink|realpath",
+    "rt_sigprocmask": "sigprocmask",
+    "signalfd4": "signalfd",
+    "prlimit64": "setrlimit",
+    "mprotect": "mmap",
+    "madvise": "mmap",
+    "sendto": "send",
+    "dup2": "dup3",
+    "execveat": "execute",
+    "execve": "execute",
+    "eventfd2": "eventfd",
+    "socket": "ioctl",
+}
+#: What one word in a message stands for, where several calls are one act.
+ACTS = {
+    "host": {"open lauter-init": {"memfd_create", "write", "fcntl", "openat"}},
+    "middle": {"in /proc|/proc/PID": {"openat", "write"}},
+    "init": {
+        "placing init's descriptors": {"fcntl", "dup3", "close_range"},
+        "keeping init's capabilities": {"capget", "capset", "prctl"},
+    },
+}
+
+
+def tolerance(call):
+    for role, name, condition, reason in TOLERATED:
+        if role in ("*", call.role) and name == call.name and (condition is None or condition(call)):
+            return reason
+    return None
+
+
+def is_named(call, message) -> bool:
+    if re.search(SPOKEN.get(call.name, call.name), message):
+        return True
+    return any(re.search(word, message) for word, names in ACTS.get(call.role, {}).items() if call.name in names)
+
+
+def complaints(answer) -> list:
+    """What is wrong with what the host was told; nothing, mostly."""
+    call, bad = answer.call, []
+
+    def expect(condition, what):
+        if not condition:
+            bad.append(what)
+
+    if answer.end != "whole":
+        return [answer.end]
+    expect(answer.hit or call.name == "futex", "the call was not made")  # nobody sleeps for what has come already
+    expect(not answer.leaks, f"left in the host: {answer.leaks}")
+    expect(answer.left == 0, f"{answer.left} processes are left")
+    expect(answer.agrees, "wait_ready and the exited event tell different things")
+    expect(answer.next, "the next launch fails")
+    expect(answer.ms < 6000, f"{answer.ms} ms")
+    if call.is_afterwards and call.name in ENDS_THE_WORKER:
+        expect(answer.exit_code == -1 and answer.reason in (C.REASON_LOST, C.REASON_STOPPED), "the worker runs on, or its end is not told")
+        return bad
+    if call.is_afterwards or tolerance(call):
+        expect(answer.far == "ran" and answer.exit_code == 0, "listed as tolerated, and the launch fails")
+        expect(answer.same or any(word in call.about for word in VISIBLE), f"differs: {answer.difference}")
+        return bad
+    expect(answer.far != "ran", "it fails, and nobody is told")
+    if answer.far == "ran":
+        return bad
+    message = answer.message
+    expect(answer.errno == answer.said["errno"], f"another errno: {answer.said['errno']}")
+    expect(errno.errorcode[answer.errno] in message, "the errno is not named")
+    expect(answer.subject, "no subject")
+    expect(message[:1] == message[:1].lower() and not message.endswith("."), "not in the style of a message")
+    expect(is_named(call, message), "the system call is not named")
+    if answer.far == "ready":
+        expect(answer.reason == C.REASON_LAUNCH, f"the reason {answer.reason}, not LAUNCH")
+        before_the_first = answer.subject == "lauter-init"
+        expect(answer.step > 0 or before_the_first, "no step")
+    return bad
+
+
+@pytest.fixture(scope="module")
+def programs():
+    folder = Path(tempfile.mkdtemp(prefix="lauter-faults-"))
+    folder.chmod(0o755)
+    faults.compile_programs(folder, build_path())
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_the_probes_see_what_they_look_for(programs):
+    environment = dict(os.environ, GLIBC_TUNABLES="glibc.malloc.tcache_count=0")
+    said = subprocess.run([programs / "faults", "probes"], stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    seen = dict(line.split(" => ") for line in said.stdout.splitlines())
+    assert seen.pop("nothing") == ""
+    expected = {
+        "a descriptor": "descriptor: 3 /dev/null",
+        "a mapping": "mapping: ",
+        "memory": "memory: ",
+        "a child": "child",
+        "a zombie": "child",
+        "a signal mask": "signal mask",
+    }
+    if os.geteuid() == 0:
+        expected["a mount"] = "mount: "
+    assert set(seen) == set(expected)
+    for what, word in expected.items():
+        assert word in seen[what], (what, seen[what])
+
+
+#: Of launches that differ little from another, not every call of a kind.
+SOME = int(os.environ.get("LAUTER_FAULTS_OF_A_KIND", "3"))
+LAUNCHES = [
+    ("root", "notebook", "program", None),
+    ("nobody", "notebook", "program", None),
+    ("root", "strict", "program", SOME),
+    ("nobody", "strict", "program", SOME),
+    ("root", "unconfined", "program", SOME),
+    ("nobody", "unconfined", "program", SOME),
+    ("root", "notebook", "worker", SOME),
+    ("root", "notebook", "python", SOME),
+]
+
+
+@pytest.mark.parametrize("user, preset, kind, most", LAUNCHES, ids=["-".join(case[:3]) for case in LAUNCHES])
+def test_each_system_call_that_fails_is_told_or_does_not_matter(programs, user, preset, kind, most):
+    if user == "root" and os.geteuid() != 0:
+        pytest.skip("needs root")
+    program = {"program": programs / "witness", "worker": programs / "worker", "python": "/usr/bin/python3"}[kind]
+    words = [f"read {program}"] if preset != "unconfined" and kind != "python" else []
+    if preset == "strict" and user == "root":
+        words.append("allow-missing limit")
+    scenario = Scenario(programs, user, preset, kind, program, *words)
+    calls = scenario.calls()
+    # The launch is seen whole: from the host's look at the machine to the exec.
+    roles = {call.role for call in calls}
+    assert {"host", "middle", "init", "worker"} <= roles, roles
+    assert [c.name for c in calls if c.role == "worker"][-1] in ("execve", "execveat")
+    chosen = faults.faults_of(calls)
+    answers = scenario.inject(chosen if most is None else faults.thinned(chosen, most))
+    wrong = [f"{answer}: {'; '.join(bad)}" for answer in answers if (bad := complaints(answer))]
+    assert not wrong, f"{len(wrong)} of {len(answers)}:\n" + "\n".join(wrong[:40])
