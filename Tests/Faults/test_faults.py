@@ -66,7 +66,7 @@ SPOKEN = {
     "madvise": "mmap",
     "sendto": "send",
     "dup2": "dup3",
-    "execveat": "execute",
+    "execveat": "execute|execveat",
     "execve": "execute",
     "eventfd2": "eventfd",
     "socket": "ioctl",
