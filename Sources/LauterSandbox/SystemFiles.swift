@@ -6,6 +6,9 @@
 #if canImport(LauterPlan)
   import LauterPlan
 #endif
+#if canImport(LauterLinux)
+  import LauterLinux
+#endif
 #if canImport(LauterPolicy)
   import LauterPolicy
 #endif
