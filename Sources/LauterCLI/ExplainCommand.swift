@@ -46,7 +46,8 @@ struct ExplainCommand: ParsableCommand {
   }
 
   private func explanation(of policy: Policy, _ paths: PathResolver) throws -> Explanation {
-    let steps = try launched.withLaunch(policy, paths) { try policy.explained($0) }
+    let window = launched.interactive ? TerminalWindow() : nil
+    let steps = try launched.withLaunch(policy, paths, window) { try policy.explained($0) }
     return Explanation(policy: try policy.printed(), steps: steps)
   }
 }

@@ -174,6 +174,31 @@ final class Host {
     try library { lauter_worker_signal(handle, worker, number, $0) }
   }
 
+  func pause(_ worker: lauter_worker) throws(LibraryError) {
+    try library { lauter_worker_pause(handle, worker, $0) }
+  }
+
+  func resume(_ worker: lauter_worker) throws(LibraryError) {
+    try library { lauter_worker_resume(handle, worker, $0) }
+  }
+
+  /// Into its terminal; nothing sends the end of input.
+  func type(_ worker: lauter_worker, _ bytes: [UInt8]) throws(LibraryError) {
+    try library { error in
+      bytes.withUnsafeBytes {
+        lauter_worker_stdin(handle, worker, $0.baseAddress, $0.count, error)
+      }
+    }
+  }
+
+  func resize(_ worker: lauter_worker, _ size: TerminalSize) throws(LibraryError) {
+    try library { lauter_worker_resize(handle, worker, size.rows, size.columns, $0) }
+  }
+
+  func setForeground(_ worker: lauter_worker, _ wanted: Bool) throws(LibraryError) {
+    try library { lauter_worker_foreground(handle, worker, wanted ? 1 : 0, $0) }
+  }
+
   func stop(_ worker: lauter_worker) throws(LibraryError) {
     try library { lauter_worker_stop(handle, worker, 1000, 1000, $0) }
   }
@@ -209,16 +234,24 @@ final class Host {
     try library { lauter_call_fail(handle, call, name, message, $0) }
   }
 
+  /// Readable when `take` has, or may have, something.
+  var descriptor: Int32 { lauter_host_fd(handle) }
+
+  /// The next event, if there is one.
+  func take() throws(LibraryError) -> Event? {
+    var event = lauter_event()
+    event.size = UInt32(MemoryLayout<lauter_event>.size)
+    defer { lauter_event_clear(&event) }
+    return try library({ lauter_host_next(handle, &event, $0) }) > 0 ? Event(event) : nil
+  }
+
   /// What happens next: an event or a signal, or nothing within the time (in milliseconds, -1: wait).
   func next(timeout: Int32) throws(LibraryError) -> Happening? {
     while true {
       if let signal = signals.take() { return .signal(signal) }
-      var event = lauter_event()
-      event.size = UInt32(MemoryLayout<lauter_event>.size)
-      defer { lauter_event_clear(&event) }
-      if try library({ lauter_host_next(handle, &event, $0) }) > 0 { return .event(Event(event)) }
+      if let event = try take() { return .event(event) }
       var waits = [
-        pollfd(fd: lauter_host_fd(handle), events: Int16(POLLIN), revents: 0),
+        pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
         pollfd(fd: signals.descriptor, events: Int16(POLLIN), revents: 0),
       ]
       if poll(&waits, 2, timeout) == 0 { return nil }

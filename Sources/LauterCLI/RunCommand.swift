@@ -12,15 +12,26 @@ struct RunCommand: ParsableCommand {
     discussion: """
       Standard input, output and error are passed through and the exit status is kept: 128+n when signal n ended it, \
       127 when there is no such program, 126 when it cannot be executed, 125 when lauter itself failed. SIGINT, \
-      SIGTERM, SIGHUP and SIGQUIT are passed on to it. The current directory is kept if the policy shows it; \
-      otherwise the program begins in its home.
+      SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to it; SIGTSTP (Ctrl-Z) stops it with lauter, and \
+      SIGCONT lets both go on. The current directory is kept if the policy shows it; otherwise the program begins in \
+      its home.
+
+      Where all three streams are a terminal, or with --interactive, the program gets a terminal of its own, from \
+      which yours cannot be reached: keys, window size and job control are handed on, and TERM and COLORTERM are \
+      passed. What it writes to standard error comes with standard output then.
 
       Example: let a program read data and write out, in at most ten minutes.
 
         lauter run --read data --write out --limit wall=10m -- sort data/log
+        lauter run -- bash
       """)
 
   @OptionGroup(title: "Policy") var policy: PolicyOptions
+
+  @Flag(
+    name: [.short, .long],
+    help: "Give it a terminal of its own, whatever standard input and output are.")
+  var interactive = false
 
   @Option(help: ArgumentHelp("Where it begins.", valueName: "dir"))
   var directory: String?
@@ -53,22 +64,63 @@ struct RunCommand: ParsableCommand {
     let report = try policy.report.map { path throws(Failure) in
       try SafeFile(try paths.resolve(path))
     }
-    let policy = try self.policy.makePolicy(paths)
-    let host = try Host(signals: try SignalInbox())
+    let policy = try makePolicy(paths)
+    let window = hasTerminal ? TerminalWindow() : nil
+    let host = try Host(signals: try SignalInbox(catching: RunCommand.signals))
     let worker: lauter_worker
     do {
-      worker = try withLaunch(policy, paths) { try host.spawn(policy, $0) }
+      worker = try withLaunch(policy, paths, window) { try host.spawn(policy, $0) }
     } catch let error as LibraryError where error.subject == program {
       throw RunCommand.failure(error)
     }
+    let event: Event
+    if let window {
+      event = try TerminalRun(host, worker, window).run()
+    } else {
+      event = try RunCommand.watch(worker, host)
+    }
+    if let json = event.report?.json {
+      try report?.write(Array(json.utf8) + [UInt8(ascii: "\n")])
+    }
+    throw try RunCommand.status(event)
+  }
+
+  /// All that a terminal, a shell or another process may want to tell the program.
+  private static let signals =
+    SignalInbox.endings + [SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT]
+
+  /// Whether the program gets a terminal of its own.
+  var hasTerminal: Bool {
+    interactive || [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO].allSatisfy { isatty($0) == 1 }
+  }
+
+  /// With the kind of terminal, where there is one: the policy's own words come after it.
+  func makePolicy(_ paths: PathResolver) throws -> Policy {
+    let passed = hasTerminal ? ["TERM", "COLORTERM"] : []
+    return try policy.makePolicy(
+      paths,
+      first: passed.compactMap { name in
+        environmentVariable(name).map { .init(name: "env", value: "\(name)=\($0)") }
+      })
+  }
+
+  /// Until the program has ended, which has our streams.
+  private static func watch(_ worker: lauter_worker, _ host: Host) throws -> Event {
     while true {
       switch try host.next(timeout: -1) {
-      case .signal(let number): try? host.signal(worker, number)  // It may have ended by now.
-      case .event(let event) where event.kind == LAUTER_EVENT_EXITED:
-        if let json = event.report?.json {
-          try report?.write(Array(json.utf8) + [UInt8(ascii: "\n")])
+      case .signal(let number):
+        switch number {
+        case SIGTSTP:
+          // The terminal's word to a job; the program is none there, so it stops by ours.
+          try? host.pause(worker)
+          SignalInbox.leave(number)
+          _ = kill(getpid(), number)
+          SignalInbox.catchAgain(number)
+          try? host.resume(worker)
+        case SIGCONT, SIGWINCH: break
+        default: try? host.signal(worker, number)  // It may have ended by now.
         }
-        throw try RunCommand.status(event)
+      case .event(let event) where event.kind == LAUTER_EVENT_EXITED: return event
       case .event(let event) where event.kind == LAUTER_EVENT_STREAM:
         let descriptor = event.stream == LAUTER_STREAM_STDERR ? STDERR_FILENO : STDOUT_FILENO
         for part in event.parts { writeAll(part.bytes, to: descriptor) }
@@ -79,10 +131,11 @@ struct RunCommand: ParsableCommand {
 
   /// Use the launch, which begins in the current directory if it can be seen.
   func withLaunch<Result>(
-    _ policy: Policy, _ paths: PathResolver, use: (Launch) throws -> Result
+    _ policy: Policy, _ paths: PathResolver, _ window: TerminalWindow?,
+    use: (Launch) throws -> Result
   ) throws -> Result {
     func make(in directory: String?) throws -> Launch {
-      try makeLaunch(policy, paths, in: directory)
+      try makeLaunch(policy, paths, window, in: directory)
     }
     if let directory { return try use(try make(in: try paths.resolve(directory))) }
     do {
@@ -102,16 +155,20 @@ struct RunCommand: ParsableCommand {
   }
 
   private func makeLaunch(
-    _ policy: Policy, _ paths: PathResolver, in directory: String?
+    _ policy: Policy, _ paths: PathResolver, _ window: TerminalWindow?, in directory: String?
   ) throws -> Launch {
     let launch = try Launch(kind: "program")
     for argument in [try program(paths)] + command.dropFirst() {
       try launch.set("argument", argument)
     }
-    // What is counted comes by way of us.
-    let output = try policy.limitsOutput() ? "capture" : "inherit"
-    for (stream, value) in [("stdin", "inherit"), ("stdout", output), ("stderr", output)] {
-      try launch.set(stream, value)
+    if let window {
+      try launch.set("terminal", window.property)
+    } else {
+      // What is counted comes by way of us.
+      let output = try policy.limitsOutput() ? "capture" : "inherit"
+      for (stream, value) in [("stdin", "inherit"), ("stdout", output), ("stderr", output)] {
+        try launch.set(stream, value)
+      }
     }
     if let label = self.policy.label { try launch.set("label", label) }
     if let directory { try launch.set("directory", directory) }
