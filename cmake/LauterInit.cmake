@@ -16,13 +16,12 @@ else()
   message(FATAL_ERROR "lauter-init knows x86_64 and aarch64, not ${CMAKE_SYSTEM_PROCESSOR}")
 endif()
 
-# The toolchain's own clang and libraries, beside the compiler that CMake found.
+# The toolchain's own libraries, beside the compiler that CMake found.
 file(REAL_PATH ${CMAKE_Swift_COMPILER} init_swiftc)
 cmake_path(GET init_swiftc PARENT_PATH init_toolchain_bin)
 cmake_path(GET init_toolchain_bin PARENT_PATH init_toolchain)
 set(init_embedded ${init_toolchain}/lib/swift/embedded/${init_architecture}-unknown-linux-gnu)
 find_program(LAUTER_MUSL_GCC musl-gcc REQUIRED)
-find_program(LAUTER_TOOLCHAIN_CLANG clang PATHS ${init_toolchain_bin} NO_DEFAULT_PATH REQUIRED)
 find_path(LAUTER_MUSL_INCLUDE features.h PATHS /usr/include/${init_architecture}-linux-musl
   NO_DEFAULT_PATH REQUIRED)
 
@@ -35,9 +34,8 @@ file(GLOB init_headers CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/Sources/CLinux/include/*.h
   ${CMAKE_SOURCE_DIR}/Sources/CLinux/include/module.modulemap)
 
-# By way of LLVM's text form: the Swift compiler puts all functions into one section, where the linker cannot drop what
-# init does not use (the plan's writer, comparison of strings with its Unicode tables); clang gives each its own. 84 KB
-# instead of 140.
+# Each function in a section of its own: the linker drops what init does not use (the plan's writer, comparison of
+# strings with its Unicode tables).
 add_custom_command(
   OUTPUT ${LAUTER_INIT}
   DEPENDS ${init_swift} ${init_headers} ${CMAKE_SOURCE_DIR}/Sources/CInit/memory.c
@@ -48,9 +46,7 @@ add_custom_command(
     -module-cache-path ${CMAKE_BINARY_DIR}/module-cache-musl
     -I ${CMAKE_SOURCE_DIR}/Sources/CLinux/include -I ${CMAKE_SOURCE_DIR}/Sources/CInit/include
     -Xcc -nostdlibinc -Xcc -isystem -Xcc ${LAUTER_MUSL_INCLUDE} -Xcc -fno-stack-protector
-    -emit-ir ${init_swift} -o lauter-init.ll
-  COMMAND ${LAUTER_TOOLCHAIN_CLANG} -Os -ffunction-sections -fdata-sections -Wno-override-module
-    -c lauter-init.ll -o lauter-init.o
+    -Xfrontend -function-sections -c ${init_swift} -o lauter-init.o
   COMMAND ${LAUTER_MUSL_GCC} -Os -fno-builtin -static -s -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,noexecstack
     -I ${CMAKE_SOURCE_DIR}/Sources/CInit/include ${CMAKE_SOURCE_DIR}/Sources/CInit/memory.c lauter-init.o -L${init_embedded} -lswiftUnicodeDataTables -lm -o ${LAUTER_INIT}
   WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
