@@ -13,12 +13,11 @@
   import LauterWire
 #endif
 
-/// Checks what a host wants to send, and hands it on without copying it.
-private func outgoing<R>(
+/// Checks what a host wants to send. Nothing is copied: it is good for as long as the caller's memory is.
+private func outgoing(
   _ name: UnsafePointer<CChar>?, _ nameOf: String, _ parts: UnsafePointer<lauter_part>?,
-  _ count: Int,
-  _ body: (Outgoing) throws(HostError) -> R
-) throws(HostError) -> R {
+  _ count: Int
+) throws(HostError) -> Outgoing {
   guard let name else { throw invalid(nameOf, "\(nameOf) is NULL") }
   let nameSize = strlen(name)
   guard nameSize <= LAUTER_NAME_MAX else {
@@ -53,11 +52,9 @@ private func outgoing<R>(
   }
   // One layout under two names: the header's for hosts, the wire's for the core.
   let raw = UnsafeRawPointer(parts)?.assumingMemoryBound(to: MessagePart.self)
-  return try body(
-    Outgoing(
-      name: UnsafeRawBufferPointer(start: name, count: nameSize),
-      parts: UnsafeBufferPointer(start: raw, count: count), typeSizes: typeSizes,
-      bodySize: bodySize))
+  return Outgoing(
+    name: UnsafeRawBufferPointer(start: name, count: nameSize),
+    parts: UnsafeBufferPointer(start: raw, count: count), typeSizes: typeSizes, bodySize: bodySize)
 }
 
 @_cdecl("lauter_call_start") @implementation
@@ -72,9 +69,8 @@ public func lauter_call_start(
     guard lane == UInt32(LAUTER_LANE_MAIN) else {
       throw invalid("lane", "no lane has the number \(lane)")
     }
-    out.pointee = try outgoing(verb, "verb", parts, count) { (message) throws(HostError) in
-      try host.startCall(worker, message, timeoutMilliseconds: timeout, cookie: cookie)
-    }
+    out.pointee = try host.startCall(
+      worker, outgoing(verb, "verb", parts, count), timeoutMilliseconds: timeout, cookie: cookie)
     return 0
   }
 }
@@ -121,9 +117,7 @@ public func lauter_call_reply(
 ) -> Int32 {
   status(error) { () throws(HostError) in
     let host: Host = try object(host, "host")
-    try outgoing(constant(""), "name", parts, count) { (message) throws(HostError) in
-      try host.reply(call, message, isFailure: false)
-    }
+    try host.reply(call, outgoing(constant(""), "name", parts, count), isFailure: false)
     return 0
   }
 }
@@ -136,9 +130,9 @@ public func lauter_call_fail(
   status(error) { () throws(HostError) in
     let host: Host = try object(host, "host")
     guard let message else { throw invalid("message", "message is NULL") }
-    var part = lauter_part(type: constant("text/plain"), data: message, size: strlen(message))
-    try outgoing(name, "name", &part, 1) { (message) throws(HostError) in
-      try host.reply(call, message, isFailure: true)
+    let part = lauter_part(type: constant("text/plain"), data: message, size: strlen(message))
+    try withUnsafePointer(to: part) { (part) throws(HostError) in
+      try host.reply(call, outgoing(name, "name", part, 1), isFailure: true)
     }
     return 0
   }
