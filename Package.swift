@@ -28,7 +28,9 @@ let build = Context.environment["LAUTER_BUILD"] ?? "\(Context.packageDirectory)/
 let package = Package(
   name: "lauter",
   products: [
-    .executable(name: "lauter", targets: ["LauterCLI"])
+    .executable(name: "lauter", targets: ["LauterCLI"]),
+    // The whole library as full Swift, which the sanitizers can look into.
+    .library(name: "lauter-full", type: .dynamic, targets: ["LauterABI"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -36,7 +38,10 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CLauter", path: "include"),
     .target(name: "CLinux"),
-    .target(name: "CLaunch"),
+    // What runs between its clones is two processes in one memory: a thread to the thread sanitizer, with one's state.
+    .target(
+      name: "CLaunch",
+      cSettings: [.define("CLAUNCH_BARE_CLONE"), .unsafeFlags(["-fno-sanitize=thread"])]),
     .target(
       name: "CSandbox",
       linkerSettings: [.linkedLibrary("seccomp"), .linkedLibrary("cap")]),

@@ -18,6 +18,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+/* The thread sanitizer replaces clone() by one that takes the child for a fork. Package.swift says so where it runs. */
+#ifdef CLAUNCH_BARE_CLONE
+extern int __clone(int (*body)(void *), void *stack, int flags, void *argument, ...);
+#define clone __clone
+#endif
+
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
