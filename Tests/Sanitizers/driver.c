@@ -19,10 +19,10 @@ static void complain(const char *what, lauter_error *error) {
         problems++;
 }
 
-#define MUST(call)                                              \
-        do {                                                    \
-                lauter_error *error = NULL;                     \
-                if ((call) < 0) complain(#call, error);         \
+#define MUST(call)                                                                                                     \
+        do {                                                                                                           \
+                lauter_error *error = NULL;                                                                            \
+                if ((call) < 0) complain(#call, error);                                                                \
         } while (0)
 
 static lauter_worker start(lauter_host *host, const char *kind, const char *const *arguments) {
@@ -85,7 +85,8 @@ static void one_of_each(void) {
         end(host, worker, 1);
 
         /* A flood that nobody reads, and what is dropped of it. */
-        worker = start(host, "program", (const char *const[]){"/bin/sh", "-c", "head -c 4000000 /dev/zero; echo end >&2", NULL});
+        worker = start(host, "program",
+                       (const char *const[]){"/bin/sh", "-c", "head -c 4000000 /dev/zero; echo end >&2", NULL});
         int has_ended = 0, streams = 0;
         while (!has_ended) {
                 lauter_event event = {.size = sizeof event};
@@ -124,14 +125,14 @@ static void *busy(void *argument) {
                         lauter_part part = {"text/plain", text, strlen(text)};
                         lauter_event event = {.size = sizeof event};
                         lauter_call call = 0;
-                        MUST(lauter_call_start(shared, worker, LAUTER_LANE_MAIN, "echo", &part, 1, -1, 3, &call, &error));
+                        MUST(lauter_call_start(shared, worker, LAUTER_LANE_MAIN, "echo", &part, 1, -1, 3, &call,
+                                               &error));
                         MUST(lauter_call_interrupt(shared, call, &error));
                         MUST(lauter_call_wait(shared, call, PATIENCE_MS, &event, &error));
                         lauter_event_clear(&event);
                 }
                 if (i % 6 == 5) { /* another's life is short */
-                        lauter_worker other =
-                            start(shared, "program", (const char *const[]){"/bin/sleep", "60", NULL});
+                        lauter_worker other = start(shared, "program", (const char *const[]){"/bin/sleep", "60", NULL});
                         end(shared, other, i % 4 == 1);
                 }
         }
