@@ -66,7 +66,8 @@ static int hold(void *argument) {
         return 0;
 }
 
-int claunch_idmap_namespace(const char *uid_map, const char *gid_map) {
+/* A descriptor of a namespace of this kind, made for a child that only waits until it is open. */
+static int open_namespace(int kind, const char *name, const char *uid_map, const char *gid_map) {
         enum { STACK = 16384 };
         char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
         if (stack == MAP_FAILED) return -errno;
@@ -76,11 +77,11 @@ int claunch_idmap_namespace(const char *uid_map, const char *gid_map) {
         uint64_t signals = raw_block_signals();
         /* Exit signal 0, and it never execs: the host's waitpid(-1) does not see it. The descriptor table
          * is shared only because a copy would cost. */
-        int pid = clone(hold, stack + STACK, CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_NEWUSER, &holder, &pidfd);
+        int pid = clone(hold, stack + STACK, CLONE_VM | CLONE_FILES | CLONE_PIDFD | kind, &holder, &pidfd);
         int result = pid < 0 ? -errno : claunch_write_maps(pid, uid_map, gid_map, 0, &stage);
         if (result == 0) {
                 char path[64];
-                proc_path(path, pid, "ns/user");
+                proc_path(path, pid, name);
                 result = (int)raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
         }
         if (pid >= 0) {
@@ -93,3 +94,9 @@ int claunch_idmap_namespace(const char *uid_map, const char *gid_map) {
         munmap(stack, STACK);
         return result;
 }
+
+int claunch_idmap_namespace(const char *uid_map, const char *gid_map) {
+        return open_namespace(CLONE_NEWUSER, "ns/user", uid_map, gid_map);
+}
+
+int claunch_network_namespace(void) { return open_namespace(CLONE_NEWNET, "ns/net", NULL, NULL); }

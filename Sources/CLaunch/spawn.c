@@ -137,6 +137,10 @@ static int be_the_middle(void *argument) {
         const claunch_request *request = launch->request;
         int flags = CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_CHILD_CLEARTID | SIGCHLD | (int)request->namespaces;
         int pidfd = -1;
+        /* The middle's own, which ends with it: nobody else is moved. Before the clone, since who is in a new user namespace has
+         * no say over one of the old. */
+        long network = request->network < 0 ? 0 : raw(SYS_setns, request->network, CLONE_NEWNET, 0, 0, 0, 0);
+        if (network < 0) return fail(launch, CLAUNCH_STAGE_NETWORK, network);
         launch->running = 1;
         /* libc's clone() is a bare system call with a stack switch. It sets errno if it fails: that of the
          * calling thread, which sleeps. */

@@ -33,6 +33,9 @@ extension Host {
     try checkFork()
     let preparation = try prepare(policy, launch, runtimeDirectory, ordinal: 0)
     var text = "in namespaces of its own: \(namespaceNames(preparation.namespaces))\n"
+    if preparation.network >= 0 {
+      text += "in an empty network, with other workers that have none\n"
+    }
     for (index, step) in preparation.plan.steps.enumerated() {
       text += "\(index + 1)  \(describe(step))\n"
     }
@@ -172,6 +175,7 @@ extension Host {
   ) throws(KernelError) -> claunch_result {
     var request = claunch_request()
     request.namespaces = preparation.namespaces
+    request.network = preparation.network
     request.deny_setgroups = preparation.denySetgroups ? 1 : 0
     request.keep_capabilities = preparation.keepCapabilities ? 1 : 0
     request.init_fd = initImage.raw

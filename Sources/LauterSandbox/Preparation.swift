@@ -13,6 +13,8 @@ package final class Preparation {
   package let plan: Plan
   /// `CLONE_NEW*` for init.
   package let namespaces: UInt64
+  /// The network namespace that init is born in, if it is one that workers share: the compiler's.
+  package let network: Int32
   /// Texts for init's `uid_map` and `gid_map`; nil without a user namespace.
   package let uidMap: String?
   package let gidMap: String?
@@ -29,11 +31,12 @@ package final class Preparation {
   package let missing: [String]
 
   init(
-    plan: Plan, namespaces: UInt64, uidMap: String?, gidMap: String?,
+    plan: Plan, namespaces: UInt64, network: Int32 = -1, uidMap: String?, gidMap: String?,
     outsideUser: (uid: UInt32, gid: UInt32)?, denySetgroups: Bool, trees: [Int32], missing: [String]
   ) {
     self.plan = plan
     self.namespaces = namespaces
+    self.network = network
     self.uidMap = uidMap
     self.gidMap = gidMap
     self.outsideUser = outsideUser

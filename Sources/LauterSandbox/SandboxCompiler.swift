@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(CLaunch)
+  import CLaunch
+#endif
 #if canImport(CLinux)
   import CLinux
 #endif
@@ -20,6 +23,7 @@ package final class SandboxCompiler {
   /// Each is built once.
   private var filters: [(wish: FilterWish, program: SeccompProgram)] = []
   private var machine: SystemFiles?
+  private var empty: OwnedFD?
 
   package init() { offer = KernelOffer() }
   /// For tests: another machine.
@@ -107,9 +111,10 @@ package final class SandboxCompiler {
     var namespaces =
       SandboxCompiler.user | SandboxCompiler.process | SandboxCompiler.mount
       | SandboxCompiler.ipc | SandboxCompiler.uts | SandboxCompiler.cgroup
-    if policy.network != .host { namespaces |= SandboxCompiler.network }
+    let network = policy.network == .none ? emptyNetwork() : nil
+    if policy.network != .host && network == nil { namespaces |= SandboxCompiler.network }
     return Preparation(
-      plan: Plan(steps), namespaces: namespaces,
+      plan: Plan(steps), namespaces: namespaces, network: network ?? -1,
       uidMap: "\(identity.insideUser) \(identity.outsideUser) 1\n",
       gidMap: "\(identity.insideGroup) \(identity.outsideGroup) 1\n",
       outsideUser: identity.isForeign ? (identity.outsideUser, identity.outsideGroup) : nil,
@@ -169,6 +174,23 @@ package final class SandboxCompiler {
   }
 
   // MARK: Parts
+
+  /// An empty network namespace for all workers of the host that are to have no network: a fifth of a
+  /// launch is saved. Nil if each must have its own: where Landlock does not keep their abstract
+  /// sockets apart, and where the host may not join what it made (an ordinary user).
+  private func emptyNetwork() -> Int32? {
+    guard offer.mapsUsers, LandlockRights.scopes(offer.landlock) != 0 else { return nil }
+    if empty == nil {
+      let made = claunch_network_namespace()
+      // The launch makes the worker one of its own then, or says what is in the way.
+      guard made >= 0 else { return nil }
+      empty = OwnedFD(adopting: made)
+    }
+    switch empty {
+    case .some(let namespace): return namespace.raw
+    case .none: return nil
+    }
+  }
 
   /// What this machine cannot enforce of the policy and the policy lets pass.
   private func unenforced(

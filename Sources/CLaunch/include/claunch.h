@@ -29,7 +29,8 @@ typedef enum claunch_stage {
         CLAUNCH_STAGE_GID_MAP = 7,      /* write /proc/PID/gid_map */
         CLAUNCH_STAGE_DESCRIPTORS = 8,  /* put init's descriptors in their places */
         CLAUNCH_STAGE_CAPABILITIES = 9, /* raise inheritable and ambient capabilities */
-        CLAUNCH_STAGE_EXEC = 10         /* execveat of init's image */
+        CLAUNCH_STAGE_EXEC = 10,        /* execveat of init's image */
+        CLAUNCH_STAGE_NETWORK = 11      /* setns to the network namespace that init is to be born in */
 } claunch_stage;
 
 typedef struct claunch_request {
@@ -38,6 +39,7 @@ typedef struct claunch_request {
         const char *gid_map;     /* likewise */
         int deny_setgroups;      /* write "deny" first: ordinary users must */
         int keep_capabilities;   /* those that init needs survive the exec, though its uid is not 0 inside */
+        int network;             /* a network namespace for init that is not its own; -1: the host's, or a new one */
         int init_fd;             /* from claunch_init_open() */
         const int *descriptors;  /* these become 0, 1, … in init; it gets no other */
         size_t descriptor_count; /* at most CLAUNCH_DESCRIPTORS_MAX */
@@ -66,6 +68,10 @@ int claunch_init_open(void);
 
 /* A descriptor of a fresh user namespace with these maps, for MOUNT_ATTR_IDMAP; -errno on failure. */
 int claunch_idmap_namespace(const char *uid_map, const char *gid_map);
+
+/* A descriptor of a fresh network namespace of the caller's user namespace, empty but for a loopback that is down; -errno on
+ * failure. */
+int claunch_network_namespace(void);
 
 #pragma GCC visibility pop
 
