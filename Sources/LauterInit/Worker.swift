@@ -128,11 +128,26 @@ struct Worker {
     let ruleset = OwnedFD(
       adopting: Int32(try check("landlock_create_ruleset", lx_landlock_create_ruleset(&attr))))
     for rule in rules {
-      let fd = try check("open", lx_open(rule.path, O_PATH | O_CLOEXEC, 0))
-      let beneath = OwnedFD(adopting: Int32(fd))
+      let opened = open(rule)
+      if rule.ifThere && Worker.isPassedOver(opened) { continue }
+      let beneath = OwnedFD(adopting: Int32(try check("open", opened)))
       try check("landlock_add_rule", lx_landlock_add_path(ruleset.raw, beneath.raw, rule.access))
     }
     try check("landlock_restrict_self", lx_landlock_restrict_self(ruleset.raw))
+  }
+
+  private func open(_ rule: LandlockRule) -> Int {
+    if !rule.ifThere { return lx_open(rule.path, O_PATH | O_CLOEXEC, 0) }
+    let resolve = LX_RESOLVE_NO_SYMLINKS | LX_RESOLVE_NO_MAGICLINKS
+    return lx_openat2(AT_FDCWD, rule.path, UInt64(O_PATH | O_CLOEXEC), 0, resolve)
+  }
+
+  /// Without the rule the worker has less: what has gone since the plan was made, or become a link.
+  private static func isPassedOver(_ result: Int) -> Bool {
+    switch Int32(truncatingIfNeeded: -result) {
+    case ENOENT, ENOTDIR, EACCES, ELOOP: true
+    default: false
+    }
   }
 
   private func load(_ step: Step) throws(KernelError) {

@@ -126,6 +126,7 @@ private struct PlanWriter {
       for rule in rules {
         text(rule.path)
         u64(rule.access)
+        flag(rule.ifThere)
       }
     case .seccomp(let program): data(program)
     case .execute(let execution):
@@ -242,7 +243,10 @@ private struct PlanReader {
       let scope = try u64()
       let count = try u32()
       var rules: [LandlockRule] = []
-      for _ in 0..<count { rules.append(LandlockRule(path: try text(), access: try u64())) }
+      for _ in 0..<count {
+        rules.append(
+          LandlockRule(path: try text(), access: try u64(), ifThere: try flag()))
+      }
       return .landlock(filesystem: filesystem, network: network, scope: scope, rules: rules)
     case 21: return .seccomp(program: try data())
     case 22:

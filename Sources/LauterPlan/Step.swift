@@ -81,9 +81,13 @@ package struct TreeAccess: OptionSet, Equatable, Sendable {
 package struct LandlockRule: Equatable, Sendable {
   package var path: String
   package var access: UInt64
-  package init(path: String, access: UInt64) {
+  /// The path is one of many that were found beside another: reached through no symbolic link, and passed over if it
+  /// is there no more, or closed to the worker's user.
+  package var ifThere: Bool
+  package init(path: String, access: UInt64, ifThere: Bool = false) {
     self.path = path
     self.access = access
+    self.ifThere = ifThere
   }
 }
 

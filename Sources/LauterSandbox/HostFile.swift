@@ -153,7 +153,8 @@ struct HostFile {
     }
   }
 
-  private static func list(_ folder: String) throws(KernelError) -> [String] {
+  /// As `names`, and says why if there are none to be had.
+  static func list(_ folder: String) throws(KernelError) -> [String] {
     let fd = try check("open", lx_open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0))
     let file = OwnedFD(adopting: Int32(fd))
     var names: [String] = []

@@ -75,6 +75,9 @@ package final class SandboxCompiler {
       try view.add(rulesOf: policy, identity)
     }
     view.settle()
+    let denials = try Denials(
+      view, landlock: offer.landlock, isTolerant: policy.allowMissing.contains("deny"))
+    if !denials.covered.isEmpty { missing.append("deny") }
 
     let choice = ProgramChoice(policy, launch, interpreter, runtime: runtime)
     var execution = try choice.execution(in: view)
@@ -102,7 +105,7 @@ package final class SandboxCompiler {
         .landlock(
           filesystem: LandlockRights.known(offer.landlock).rawValue, network: 0,
           scope: LandlockRights.scopes(offer.landlock),
-          rules: view.landlockRules(abi: offer.landlock)))
+          rules: try view.landlockRules(abi: offer.landlock, denials)))
     }
     let wish = FilterWish(internet: policy.network != .none, runsPrograms: policy.runsPrograms)
     steps.append(.seccomp(program: filter(wish).bytes(pass: execution.pass)))

@@ -59,24 +59,36 @@ extension View {
   }
 
   /// Landlock's rules, a second wall around what the mounts show.
-  func landlockRules(abi: Int) -> [LandlockRule] {
+  func landlockRules(abi: Int, _ denials: Denials) throws(SandboxError) -> [LandlockRule] {
     let known = LandlockRights.known(abi)
     var rules: [LandlockRule] = []
-    func grant(_ path: String, _ rights: LandlockRights, isDirectory: Bool = true) {
+    func grant(
+      _ path: String, _ rights: LandlockRights, isDirectory: Bool = true, ifThere: Bool = false
+    ) {
       var rights = rights.intersection(known)
       if !isDirectory { rights.formIntersection(.ofFiles) }
-      rules.append(LandlockRule(path: path, access: rights.rawValue))
+      rules.append(LandlockRule(path: path, access: rights.rawValue, ifThere: ifThere))
     }
+    let splitsEtc = denials.hasAny(below: "/etc")
     // Names of folders are no secret inside: those on the way to what is shown are made here.
     grant("/", .readFolder)
-    if makesFolder("/etc") { grant("/etc", [.readFile, .readFolder]) }
+    if makesFolder("/etc") && !splitsEtc { grant("/etc", [.readFile, .readFolder]) }
     grant("/dev", .devices)
     for entry in entries {
       switch entry.kind {
       case .tree(let file, let access, _):
-        if access.contains(.devices) || isPlainEtc(entry) { continue }
-        grant(
-          entry.path, access.contains(.write) ? .write : .read, isDirectory: file.isDirectory)
+        if access.contains(.devices) || isPlainEtc(entry) && !splitsEtc { continue }
+        let rights: LandlockRights = access.contains(.write) ? .write : .read
+        if !denials.hasAny(below: entry.path) {
+          grant(entry.path, rights, isDirectory: file.isDirectory)
+          continue
+        }
+        // Of the folders between them the names alone, as of every folder.
+        for (path, isDirectory) in try denials.beside(in: entry.path, of: self) {
+          grant(path, rights, isDirectory: isDirectory, ifThere: true)
+        }
+      case .file where splitsEtc && PolicyPath.isBelow(entry.path, "/etc"):
+        grant(entry.path, .readFile, isDirectory: false)
       case .tmpfs: grant(entry.path, .write)
       case .proc: grant(entry.path, [.readFile, .writeFile, .readFolder, .truncate])
       default: break

@@ -92,7 +92,7 @@ class Policies(CommandTest):
     def test_deny_wins_where_it_is_more_specific(self):
         self.write("open", "open")
         self.write("closed", "closed")
-        read = ["run", "--read", ".", "--deny", "closed", "--", "cat"]
+        read = ["run", "--read", ".", "--deny", "closed", "--allow-missing", "deny", "--", "cat"]
         self.assertEqual(self.lauter(*read, self.folder / "open").stdout, "open")
         result = self.lauter(*read, self.folder / "closed", status=None)
         self.assertEqual((result.returncode != 0, result.stdout), (True, ""))

@@ -2,6 +2,7 @@
 """Fixtures of the integration tests; see support.py and ffi.py."""
 
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -71,6 +72,19 @@ def nothing_left_behind(bench):
         raise
     leaks = support.Traces().leaks_since(before)
     assert not leaks, leaks
+
+
+@pytest.fixture
+def outside_tmp():
+    """A scratch folder where no worker has memory of its own, which /tmp is: there `deny` is kept by Landlock."""
+    for parent in (os.environ.get("LAUTER_TEST_OUTSIDE_TMP"), "/srv", "/opt", str(Path.home())):
+        if parent and os.access(parent, os.W_OK) and not os.path.realpath(parent).startswith(("/tmp", "/var/tmp")):
+            break
+    else:
+        pytest.skip("no folder outside /tmp can be written; LAUTER_TEST_OUTSIDE_TMP can name one")
+    folder = support.scratch(parent=os.path.realpath(parent))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ REPOSITORY = HERE.parents[1]
 C_FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2"]
 
 
-def scratch(prefix="lauter-test-") -> Path:
+def scratch(prefix="lauter-test-", parent=None) -> Path:
     """A folder that a worker's own user may look into (pytest's are private to theirs)."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     folder.chmod(0o755)
     return folder
 

@@ -52,14 +52,17 @@ def test_a_file_outside_the_policy_cannot_be_read(bench, folder):
     assert is_refused(bench.inside("read", folder / "secret"))
 
 
-def test_a_denied_file_below_a_readable_folder_cannot_be_read(bench, folder):
+def test_a_denied_file_below_a_readable_folder_cannot_be_read(bench, outside_tmp):
+    folder = outside_tmp
+    (folder / "secret").write_text("a secret")
     (folder / "open").write_text("open")
     words = [("read", folder), ("deny", folder / "secret")]
     assert bench.inside("read", folder / "open", words=words) == "ok open"
     assert is_refused(bench.inside("read", folder / "secret", words=words))
 
 
-def test_a_denied_folder_shows_nothing(bench, folder):
+def test_a_denied_folder_shows_nothing(bench, outside_tmp):
+    folder = outside_tmp
     inner = folder / "inner"
     inner.mkdir()
     (inner / "file").write_text("hidden")
@@ -70,7 +73,8 @@ def test_a_denied_folder_shows_nothing(bench, folder):
     assert is_refused(bench.inside("read", inner / "file", words=words))
 
 
-def test_a_readable_folder_inside_a_denied_one_can_be_read(bench, folder):
+def test_a_readable_folder_inside_a_denied_one_can_be_read(bench, outside_tmp):
+    folder = outside_tmp
     (folder / "a" / "b").mkdir(parents=True)
     (folder / "a" / "b" / "file").write_text("allowed")
     words = [("read", folder), ("deny", folder / "a"), ("read", folder / "a" / "b")]

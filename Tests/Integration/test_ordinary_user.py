@@ -46,7 +46,12 @@ def stage():
             path = Path(folder) / name
             if not path.is_symlink():
                 path.chmod(0o755 if os.access(path, os.X_OK) else 0o644)
+    # Where a worker has no memory of its own.
+    outside = support.scratch(parent="/srv" if os.path.isdir("/srv") else "/")
+    os.chown(outside, UID, UID)
+    (stage / "outside").symlink_to(outside)
     yield stage
+    shutil.rmtree(outside)
     shutil.rmtree(stage)
 
 
@@ -60,6 +65,7 @@ def test_an_ordinary_user_gets_the_same(stage):
         "LAUTER_BUILD": str(stage / "build"),
         "PYTHONPATH": str(stage / "packages"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "LAUTER_TEST_OUTSIDE_TMP": os.path.realpath(stage / "outside"),
         "LAUTER_MUST_RUN": os.environ.get("LAUTER_MUST_RUN", ""),
     }
     begun = [support.python_interpreter(), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]

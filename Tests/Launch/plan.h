@@ -155,6 +155,7 @@ static inline uint32_t step_landlock(plan *p, uint64_t filesystem, const char *p
         put(p, 1, 4);
         put_text(p, path);
         put(p, access, 8);
+        put(p, 0, 1); /* not passed over if it is missing */
         return n;
 }
 static inline uint32_t step_seccomp(plan *p, const void *program, size_t size) {

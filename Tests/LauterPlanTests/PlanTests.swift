@@ -33,7 +33,10 @@ private let everyStep: [Step] = {
     .terminal(path: "/dev/pts/ptmx", rows: 24, columns: .max),
     .limit(resource: 2, soft: 0, hard: .max),
     .landlock(
-      filesystem: 0x1fff, network: 3, scope: 3, rules: [LandlockRule(path: "/usr", access: 13)]),
+      filesystem: 0x1fff, network: 3, scope: 3, rules: [
+        LandlockRule(path: "/usr", access: 13),
+        LandlockRule(path: "/srv/x", access: 4, ifThere: true),
+      ]),
     .seccomp(program: Array(0..<64)), .execute(execution),
   ]
 }()

@@ -42,10 +42,13 @@ import Testing
     let secret = folder.folder("data/secret")
     let key = folder.file("data/key")
     let shown = folder.folder("data/secret/shown")
-    let plain = try prepare("notebook", [("read", data), ("deny", secret), ("deny", key)])
+    let tolerant = ("allow-missing", "deny")
+    let plain = try prepare(
+      "notebook", [("read", data), ("deny", secret), ("deny", key), tolerant])
     #expect(plain.line(for: secret) == "cover \(secret)")
     #expect(plain.line(for: key) == "cover \(key)")
-    let open = try prepare("notebook", [("read", data), ("deny", secret), ("read", shown)])
+    let open = try prepare(
+      "notebook", [("read", data), ("deny", secret), ("read", shown), tolerant])
     let lines = open.lines
     let cover = try #require(lines.firstIndex { $0.hasPrefix("tmpfs \(secret) ") })
     let attached = try #require(lines.firstIndex(of: "attach \(shown) read-only"))
@@ -59,12 +62,60 @@ import Testing
     let secret = folder.folder("data/secret")
     let out = folder.folder("data/secret/out")
     let preparation = try prepare(
-      "notebook", [("read", data), ("deny", secret), ("write", out)])
+      "notebook", [("read", data), ("deny", secret), ("write", out), ("allow-missing", "deny")])
     #expect(!preparation.lines.contains("make \(secret) read-only"))
     for case .landlock(_, _, _, let rules) in preparation.plan.steps {
       #expect(rules.contains { $0.path == out })
       #expect(!rules.contains { $0.path == secret })
     }
+  }
+
+  @Test func `beside a denied path Landlock grants what is there, and not the folder`() throws {
+    var granted: [String: LandlockRule] = [:]
+    let preparation = try prepare("notebook", [("deny", "/usr/share/doc")])
+    for case .landlock(_, _, _, let rules) in preparation.plan.steps {
+      for rule in rules { granted[rule.path] = rule }
+    }
+    #expect(preparation.missing.isEmpty)
+    #expect(granted["/usr"] == nil && granted["/usr/share"] == nil)
+    #expect(granted["/usr/share/doc"] == nil)
+    for path in ["/usr/bin", "/usr/lib", "/usr/share/zoneinfo"] {
+      #expect(granted[path] == LandlockRule(path: path, access: 0b1101, ifThere: true), "\(path)")
+    }
+    // Where nothing is denied, the tree as a whole, which has to be there.
+    for case .landlock(_, _, _, let rules) in try prepare().plan.steps {
+      #expect(rules.contains(LandlockRule(path: "/usr", access: 0b1101)))
+    }
+  }
+
+  @Test func `beside a denied path of etc each file is granted by itself`() throws {
+    let words = [("read", "/etc"), ("deny", "/etc/passwd"), ("deny", "/etc/alternatives")]
+    for case .landlock(_, _, _, let rules) in try prepare("notebook", words).plan.steps {
+      #expect(!rules.contains { $0.path == "/etc" || $0.path == "/etc/alternatives" })
+      #expect(rules.contains { $0.path == "/etc/hosts" && $0.access == 0b100 })
+    }
+  }
+
+  @Test func `a denial that nothing keeps is an error, or told`() throws {
+    var offer = ordinaryOffer()
+    offer.landlock = 0
+    let words = [("deny", "/usr/share/doc")]
+    let error = refusal { () throws(SandboxError) in
+      try prepare("notebook", words, offer: offer)
+    }
+    #expect(error?.kind == .unsupported && error?.subject == "/usr/share/doc")
+    let tolerant = words + [("allow-missing", "deny")]
+    let preparation = try prepare("notebook", tolerant, offer: offer)
+    #expect(preparation.missing == ["deny", "landlock"])
+    // Where it can be kept it is, whatever may be missing, unless that has a price.
+    #expect(try prepare("notebook", tolerant).missing.isEmpty)
+    // Below the worker's own memory, where it may make files.
+    let folder = TemporaryFolder()
+    let file = folder.file("secret")
+    let below = [("read", folder.path), ("deny", file)]
+    let refused = refusal { () throws(SandboxError) in try prepare("notebook", below) }
+    #expect(refused?.kind == .unsupported && refused?.subject == file)
+    #expect(try prepare("notebook", below + [("allow-missing", "deny")]).missing == ["deny"])
   }
 
   @Test func `what is not shown need not be covered`() throws {

@@ -36,6 +36,7 @@ static const uint32_t LX_MOUNT_ATTR_NODEV = 0x04;
 static const uint32_t LX_MOUNT_ATTR_NOEXEC = 0x08;
 static const uint32_t LX_MOUNT_ATTR_IDMAP = 0x00100000;
 static const uint64_t LX_RESOLVE_NO_MAGICLINKS = 0x02;
+static const uint64_t LX_RESOLVE_NO_SYMLINKS = 0x04;
 static const uint64_t LX_RESOLVE_IN_ROOT = 0x10;
 
 /* struct mount_attr. */
