@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the attempts are made against: files of the host's, a neighbour, sockets; and who runs lists of attempts."""
 
+import ctypes
 import itertools
 import os
 import platform
@@ -60,6 +61,7 @@ class Stage:
         self.listening.listen(100)
         self.kept = os.open(self.folder / "private", os.O_RDONLY | os.O_DIRECTORY)
         os.set_inheritable(self.kept, True)
+        keep_a_key()
         os.environ["LAUTER_ESCAPE_TOKEN"] = "a-token-of-the-host's"
         os.chdir(self.folder / "private")
         self.neighbour = subprocess.Popen(
@@ -122,6 +124,13 @@ class Stage:
 
     def fill(self, what, **more) -> str:
         return what.format(**{**self.places, **more})
+
+
+def keep_a_key():
+    """In the keyring of the host's user, so that there is one to be seen."""
+    number = {"x86_64": 248, "aarch64": 217}.get(platform.machine())
+    if number is not None:
+        ctypes.CDLL(None).syscall(number, b"user", b"lauter:escape", b"x", ctypes.c_size_t(1), -4)
 
 
 def first_line(path) -> str:
