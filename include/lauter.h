@@ -455,7 +455,8 @@ typedef struct lauter_report {
         const char *why;         /**< One sentence: "the wall-clock limit of 10 s was reached". */
         const char *stderr_tail; /**< The last bytes of captured standard error, at most 4 KiB. */
         const char *missing; /**< What is not enforced, one word a line: what `allow-missing` let pass; "groups" where
-                                  an ordinary user's supplementary groups stay; "landlock" where the kernel has none. */
+                                  an ordinary user's supplementary groups stay; "landlock" where the kernel has none;
+                                  "quotas" where /proc/sys is read-only. */
 } lauter_report;
 
 /** A report as one JSON object. **Ownership** free with lauter_string_free(). **Errors** INVALID. **Since** 0.1 */

@@ -81,11 +81,11 @@ static long place_descriptors(struct launch *launch, int *init_fd) {
         return raw(SYS_close_range, count, ~0U, RAW_CLOSE_RANGE_CLOEXEC, 0, 0, 0);
 }
 
-/* What init does with its power: mounts and namespaces, ids, the loopback, the bounding set and the securebits. The
+/* What init does with its power: mounts and namespaces, ids, the loopback, quotas, the bounding set and the securebits. The
  * override of modes is for a host's user who has shut a folder against himself. The rest ends at the exec: each costs
  * as much to keep as to lose. */
-static const int init_capabilities[] = {CAP_DAC_OVERRIDE, CAP_SETGID,    CAP_SETUID,
-                                        CAP_SETPCAP,      CAP_NET_ADMIN, CAP_SYS_ADMIN};
+static const int init_capabilities[] = {CAP_DAC_OVERRIDE, CAP_SETGID,    CAP_SETUID,      CAP_SETPCAP,
+                                        CAP_NET_ADMIN,    CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 
 /* An exec by a uid that is not 0 inside would drop them all, unless they are ambient. */
 static long keep_capabilities(void) {

@@ -46,7 +46,11 @@ struct Filesystem: ~Copyable {
 /// A detached tmpfs of at most `size` bytes (0: the kernel's default), owned by the present user.
 func tmpfs(_ size: UInt64, _ mode: UInt32) throws(KernelError) -> OwnedFD {
   let filesystem = try Filesystem("tmpfs")
-  if size > 0 { try filesystem.set("size", "\(size)") }
+  if size > 0 {
+    try filesystem.set("size", "\(size)")
+    // Names cost the kernel memory that no size counts: some 1 KiB each.
+    try filesystem.set("nr_inodes", "\(max(size / 8192, 1024))")
+  }
   try filesystem.set("mode", String(mode, radix: 8))
   return try filesystem.mounted(LX_MOUNT_ATTR_NOSUID | LX_MOUNT_ATTR_NODEV)
 }

@@ -43,6 +43,8 @@ struct Sandbox: ~Copyable {
       try become(uid, gid, dropGroups)
     case .hostname(let name):
       try check("sethostname", lx_sethostname(name, name.utf8.count))
+    case .quota(let name, let most):
+      try setQuota(name, most)
     case .loopback:
       try check("ioctl", lx_loopback_up())
     case .newRoot(let size):
@@ -83,6 +85,14 @@ struct Sandbox: ~Copyable {
     case .limit, .landlock, .seccomp, .execute:
       throw KernelError(call: "plan", errno: EINVAL)
     }
+  }
+
+  /// In the worker's own user namespace, which this knob is about for whoever opens it there.
+  private func setQuota(_ name: String, _ most: UInt32) throws(KernelError) {
+    let fd = try check("open", lx_open("/proc/sys/user/" + name, O_WRONLY | O_CLOEXEC, 0))
+    let knob = OwnedFD(adopting: Int32(fd))
+    let text = "\(most)"
+    try check("write", lx_write(knob.raw, text, text.utf8.count))
   }
 
   // MARK: Trees of the host
@@ -303,8 +313,8 @@ struct Sandbox: ~Copyable {
   /// not have are passed over.
   private mutating func maskProc(_ proc: borrowing OwnedFD) throws(KernelError) {
     for name: StaticString in [
-      "acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi",
-      "sysrq-trigger", "timer_list", "timer_stats",
+      "acpi", "asound", "cmdline", "diskstats", "interrupts", "kcore", "keys", "latency_stats",
+      "partitions", "sched_debug", "scsi", "sysrq-trigger", "timer_list", "timer_stats",
     ] {
       // Asked first: to throw away a mask that has nothing to cover would cost the kernel a grace period.
       var status = lx_status()
@@ -322,8 +332,41 @@ struct Sandbox: ~Copyable {
       try setAttributes(copy.raw, LX_MOUNT_ATTR_RDONLY, recursive: false)
       try moveMount(copy, to: proc.raw, name)
     }
+    try coverBoot(proc)
+  }
+
+  /// Programs ask for the boot's id to tell machines apart: each worker is a machine of its own.
+  private mutating func coverBoot(_ proc: borrowing OwnedFD) throws(KernelError) {
+    let place: StaticString = "sys/kernel/random/boot_id"
+    var status = lx_status()
+    guard hasNewRoot, lx_fstatat(proc.raw, place.cString, &status) == 0 else { return }
+    try makeFile("/" + bootName.description, 0o444, try newBoot())
+    let flags = LX_OPEN_TREE_CLONE | UInt32(O_CLOEXEC)
+    let fd = try check("open_tree", lx_open_tree(rootFD, bootName.cString, flags))
+    let file = OwnedFD(adopting: Int32(fd))
+    try setAttributes(file.raw, LX_MOUNT_ATTR_RDONLY, recursive: false)
+    try moveMount(file, to: proc.raw, place)
+    try check("unlinkat", lx_unlinkat(rootFD, bootName.cString, 0))
+    forgetParent()
+  }
+
+  /// A random UUID and a line feed, as the kernel writes its own.
+  private func newBoot() throws(KernelError) -> [UInt8] {
+    var random = [UInt8](repeating: 0, count: 16)
+    try check("getrandom", lx_getrandom(&random, random.count))
+    random[6] = random[6] & 0x0F | 0x40
+    random[8] = random[8] & 0x3F | 0x80
+    var text: [UInt8] = []
+    let digits = Array("0123456789abcdef".utf8)
+    for (index, byte) in random.enumerated() {
+      if [4, 6, 8, 10].contains(index) { text.append(UInt8(ascii: "-")) }
+      text.append(digits[Int(byte >> 4)])
+      text.append(digits[Int(byte & 15)])
+    }
+    return text + [UInt8(ascii: "\n")]
   }
 }
 
 /// In the new root, while masks are made.
 private let maskName: StaticString = ".lauter-mask"
+private let bootName: StaticString = ".lauter-boot"

@@ -81,6 +81,9 @@ private struct PlanWriter {
       u32(gid)
       flag(dropGroups)
     case .hostname(let name): text(name)
+    case .quota(let name, let most):
+      text(name)
+      u32(most)
     case .newRoot(let size): u64(size)
     case .directory(let path, let mode):
       text(path)
@@ -155,6 +158,7 @@ extension Step {
     case .identity: 4
     case .hostname: 5
     case .loopback: 6
+    case .quota: 30
     case .newRoot: 7
     case .directory: 8
     case .file: 9
@@ -264,6 +268,7 @@ private struct PlanReader {
       execution.inBackground = try flag()
       return .execute(execution)
     case 23: return .readOnly(path: try text())
+    case 30: return .quota(name: try text(), most: try u32())
     case 24: return .terminal(path: try text(), rows: try u16(), columns: try u16())
     default: throw PlanError(offset: start)
     }

@@ -18,6 +18,9 @@ package enum Step: Equatable, Sendable {
   case identity(uid: UInt32, gid: UInt32, dropGroups: Bool)
   /// Set the host name of the worker's UTS namespace.
   case hostname(String)
+  /// Let the worker have at most `most` of what the kernel counts by user and user namespace as
+  /// `user.NAME`, as sysctl(8) spells it.
+  case quota(name: String, most: UInt32)
   /// Bring up `lo` in the worker's network namespace.
   case loopback
 

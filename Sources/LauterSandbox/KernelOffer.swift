@@ -28,6 +28,8 @@ package struct KernelOffer: Equatable, Sendable {
   package var firstUser: UInt32
   package var userCount: UInt32
   package var lastCapability: UInt32
+  /// Whether /proc/sys can be written, where the kernel's quotas for the worker's own namespace are set.
+  package var setsQuotas: Bool
   package var openFilesSoft: UInt64
   package var openFilesHard: UInt64
   /// Why no user namespace can be made, with the remedy; nil if nothing is known to be in the way.
@@ -73,6 +75,7 @@ package struct KernelOffer: Equatable, Sendable {
     // Setting up such a map, and the mounts for it, takes these.
     let needed = [KernelOffer.setgid, KernelOffer.setuid, KernelOffer.sysAdmin]
     obstacle = nil
+    setsQuotas = lx_is_writable_mount("/proc/sys/user") > 0
     mapsUsers = userCount > 0
     for capability in needed {
       let has = csandbox_has_capability(capability)

@@ -87,6 +87,11 @@ package final class SandboxCompiler {
     var steps: [Step] = [.privateMounts]
     try open(view, &mapped, &steps)
     steps.append(.hostname(SystemView.hostname))
+    if offer.setsQuotas {
+      steps += SandboxCompiler.quotas
+    } else {
+      missing.append("quotas")
+    }
     if policy.network == .own { steps.append(.loopback) }
     steps.append(
       .identity(
@@ -177,6 +182,15 @@ package final class SandboxCompiler {
   }
 
   // MARK: Parts
+
+  /// What is else charged to the host's user, however deep the worker's namespaces are: it could use
+  /// up what the user's other programs need.
+  private static let quotas: [Step] = [
+    .quota(name: "max_inotify_instances", most: 32),
+    .quota(name: "max_inotify_watches", most: 16_384),
+    // The filter refuses them; this is the kernel's own word.
+    .quota(name: "max_user_namespaces", most: 0),
+  ]
 
   /// An empty network namespace for all workers of the host that are to have no network: a fifth of a
   /// launch is saved. Nil if each must have its own: where Landlock does not keep their abstract

@@ -30,6 +30,7 @@ package func describe(_ step: Step) -> String {
   case .enterRoot: return "enter the new root"
   case .readOnlyRoot: return "make the root read-only"
   case .readOnly(let path): return "make \(path) read-only"
+  case .quota(let name, let most): return "limit \(name) to \(most)"
   case .terminal(let path, let rows, let columns):
     return "open \(path) as the worker's terminal, \(rows) by \(columns)"
   case .dropPrivilege(let last): return "drop all privilege (capabilities 0 to \(last))"

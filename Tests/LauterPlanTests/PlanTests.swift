@@ -30,6 +30,7 @@ private let everyStep: [Step] = {
     .mask(path: "/a/.env", isDirectory: false),
     .proc(path: "/proc", options: "masked"), .devpts(path: "/dev/pts"),
     .enterRoot, .readOnlyRoot, .readOnly(path: "/dev"), .dropPrivilege(lastCapability: 40),
+    .quota(name: "max_inotify_instances", most: 32),
     .terminal(path: "/dev/pts/ptmx", rows: 24, columns: .max),
     .limit(resource: 2, soft: 0, hard: .max),
     .landlock(

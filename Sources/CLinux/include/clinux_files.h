@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 static inline long lx_open(const char *path, int flags, unsigned mode) { return lx_result(open(path, flags, mode)); }
 static inline long lx_openat(int at, const char *path, int flags, unsigned mode) {
@@ -22,6 +23,13 @@ static inline long lx_getdents(int fd, void *data, size_t size) {
 }
 static inline long lx_rewind(int fd) { return lx_result(lseek(fd, 0, SEEK_SET)); }
 static inline long lx_write(int fd, const void *data, size_t size) { return lx_result(write(fd, data, size)); }
+
+/* 1 if the mount at `path` can be written, 0 if it is read-only. */
+static inline long lx_is_writable_mount(const char *path) {
+        struct statvfs status;
+        long result = lx_result(statvfs(path, &status));
+        return result < 0 ? result : (status.f_flag & ST_RDONLY) == 0;
+}
 
 /* What the callers need of struct stat, of one shape everywhere. */
 typedef struct lx_status {
