@@ -8,10 +8,11 @@ from table import TABLE
 
 
 def bubblewrap(stage) -> list:
-    """A command line as a careful user writes it: every namespace, no capability, an empty environment, a session of its
-    own, only what the policy names. No filter: bubblewrap brings none."""
+    """A command line as a careful user writes it: every namespace, no capability, an empty environment, a session and a
+    user of its own, only what the policy names, prlimit's limits. No filter: bubblewrap brings none."""
     at = stage.folder
-    command = ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+    command = ["prlimit", f"--data={192 << 20}", "--nproc=256", "--core=1:1", "--nofile=4096", "bwrap", "--uid", "1000", "--gid", "1000",
+               "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
                "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--hostname", "sandbox", "--ro-bind", "/usr", "/usr",
                "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
                "--proc", "/proc", "--dev", "/dev", "--size", str(32 << 20), "--tmpfs", "/tmp", "--dir", "/home/worker", "--chdir", "/"]  # fmt: skip
@@ -24,7 +25,7 @@ def bubblewrap(stage) -> list:
 
 def compare(stage, peer, only, verbose) -> int:
     prefix = {"bubblewrap": bubblewrap}[peer](stage)
-    version = subprocess.run([prefix[0], "--version"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+    version = subprocess.run(["bwrap", "--version"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
     attempts = [(n, a) for n, a in enumerate(TABLE) if only in a.name and not a.victim and not a.words]
     lines = [(n, stage.fill(a.what)) for n, a in attempts if not a.apart]
     outcomes = staging.try_all(staging.outside(stage, prefix), lines, stage)
