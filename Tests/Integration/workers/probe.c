@@ -62,23 +62,6 @@ static int try_create(char **a) { /* with a mode; says the one that came of it *
         return 0;
 }
 
-static int try_affinity(char **a) { /* of a process: to one processor */
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(0, &set);
-        return say(sched_setaffinity(atoi(a[0]), sizeof set, &set) < 0);
-}
-
-static int try_idle(char **a) { /* the scheduler's lowest class, for a process */
-        struct sched_param none = {0};
-        return say(sched_setscheduler(atoi(a[0]), SCHED_IDLE, &none) < 0);
-}
-
-static int try_prlimit(char **a) { /* lower a process's limit of descriptors */
-        struct rlimit limit = {64, 64};
-        return say(prlimit(atoi(a[0]), RLIMIT_NOFILE, &limit, NULL) < 0);
-}
-
 static int try_list(char **a) {
         DIR *folder = opendir(a[0]);
         if (!folder) return say(1);
@@ -86,14 +69,6 @@ static int try_list(char **a) {
         for (struct dirent *entry; (entry = readdir(folder));)
                 if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..")) printf(" %s", entry->d_name);
         puts("");
-        return 0;
-}
-
-static int try_readlink(char **a) {
-        char target[4096];
-        ssize_t n = readlink(a[0], target, sizeof target);
-        if (n < 0) return say(1);
-        printf("ok %.*s\n", (int)n, target);
         return 0;
 }
 
@@ -152,81 +127,16 @@ static int try_kill_own_child(char **a) {
         return say(pid < 0 || kill(pid, SIGKILL) < 0 || waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status));
 }
 
-static int try_ptrace(char **a) { return say(ptrace(PTRACE_SEIZE, atoi(a[0]), NULL, NULL) < 0); }
-
-static int try_vm_read(char **a) { /* our own address there: enough to see whether it is permitted */
-        char byte, *from = &byte;
-        struct iovec local = {&byte, 1}, remote = {from, 1};
-        ssize_t n = process_vm_readv(atoi(a[0]), &local, 1, &remote, 1, 0);
-        return say(n < 0 && errno != EFAULT);
-}
-
-static int try_take_descriptor(char **a) {
-        int pidfd = (int)syscall(SYS_pidfd_open, atoi(a[0]), 0);
-        return say(pidfd < 0 || syscall(SYS_pidfd_getfd, pidfd, atoi(a[1]), 0) < 0);
-}
-
 static int try_mount(char **a) { return say(mount("none", a[0], "tmpfs", 0, NULL) < 0); }
 
 static int try_umount(char **a) { return say(umount2(a[0], MNT_DETACH) < 0); }
 
-static int try_remount_writable(char **a) { return say(mount(NULL, a[0], NULL, MS_REMOUNT | MS_BIND, NULL) < 0); }
-
 static int try_unshare(char **a) { return say(unshare((int)strtol(a[0], NULL, 0)) < 0); }
-
-static int try_clone(char **a) {
-        pid_t pid = (pid_t)syscall(SYS_clone, strtoul(a[0], NULL, 0) | SIGCHLD, 0, 0, 0, 0);
-        if (pid == 0) _exit(0);
-        return say(pid < 0);
-}
-
-static int try_clone3(char **a) {
-        struct {
-                uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
-        } arguments = {.flags = strtoull(a[0], NULL, 0), .exit_signal = SIGCHLD};
-        pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
-        if (pid == 0) _exit(0);
-        return say(pid < 0);
-}
-
-static int try_chroot(char **a) { return say(chroot(a[0]) < 0); }
-
-static int try_hostname(char **a) { return say(sethostname(a[0], strlen(a[0])) < 0); }
 
 static int try_setuid(char **a) { return say(syscall(SYS_setuid, atoi(a[0])) < 0); }
 
-static int try_setgroups(char **a) {
-        gid_t group = (gid_t)atoi(a[0]);
-        return say(syscall(SYS_setgroups, 1, &group) < 0);
-}
-
 static int try_device(char **a) { /* a block device node: 7:0 is loop0 */
         return say(mknod(a[0], S_IFBLK | 0600, (dev_t)7 << 8) < 0);
-}
-
-/* Any system call by number with up to six arguments; what matters is EPERM and its kin against anything else. */
-static int try_syscall(char **a) {
-        long given[6] = {0};
-        for (int i = 0; i < 6 && a[i + 1]; i++) given[i] = strtol(a[i + 1], NULL, 0);
-        return say(syscall(atol(a[0]), given[0], given[1], given[2], given[3], given[4], given[5]) < 0);
-}
-
-static int try_i386(char **a) { /* getpid by the entry of another architecture; a filter may also kill for it */
-        (void)a;
-#ifdef __x86_64__
-        long result;
-        __asm__ volatile("int $0x80" : "=a"(result) : "a"(20L) : "memory", "r8", "r9", "r10", "r11");
-        errno = result < 0 ? (int)-result : 0;
-        return say(result != getpid());
-#else
-        puts("ENOSYS");
-        return 1;
-#endif
-}
-
-static int try_push_input(char **a) {
-        char byte = a[0][0];
-        return say(ioctl(0, TIOCSTI, &byte) < 0);
 }
 
 static int try_exec(char **a) {
@@ -300,15 +210,6 @@ static int show_ids(char **a) {
         printf("uid %d euid %d gid %d groups", getuid(), geteuid(), getgid());
         for (int i = 0; i < count; i++) printf(" %d", groups[i]);
         printf(" pid %d ppid %d\n", getpid(), getppid());
-        return 0;
-}
-
-static int show_limits(char **a) {
-        (void)a;
-        struct rlimit core, files;
-        getrlimit(RLIMIT_CORE, &core);
-        getrlimit(RLIMIT_NOFILE, &files);
-        printf("core %lld files %lld\n", (long long)core.rlim_cur, (long long)files.rlim_cur);
         return 0;
 }
 
@@ -402,12 +303,8 @@ static const struct {
     {"read", 1, try_read},
     {"write", 1, try_write},
     {"list", 1, try_list},
-    {"readlink", 1, try_readlink},
     {"chmod", 2, try_chmod},
     {"create", 2, try_create},
-    {"affinity", 1, try_affinity},
-    {"idle", 1, try_idle},
-    {"prlimit", 1, try_prlimit},
     {"connect", 2, try_connect},
     {"route", 1, try_route},
     {"own-loopback", 0, try_own_loopback},
@@ -415,23 +312,11 @@ static const struct {
     {"socket", 3, try_socket},
     {"kill", 2, try_kill},
     {"kill-own-child", 0, try_kill_own_child},
-    {"ptrace", 1, try_ptrace},
-    {"vm-read", 1, try_vm_read},
-    {"take-descriptor", 2, try_take_descriptor},
     {"mount", 1, try_mount},
     {"umount", 1, try_umount},
-    {"remount-writable", 1, try_remount_writable},
     {"unshare", 1, try_unshare},
-    {"clone", 1, try_clone},
-    {"clone3", 1, try_clone3},
-    {"chroot", 1, try_chroot},
-    {"hostname", 1, try_hostname},
     {"setuid", 1, try_setuid},
-    {"setgroups", 1, try_setgroups},
     {"device", 1, try_device},
-    {"syscall", 1, try_syscall},
-    {"i386", 0, try_i386},
-    {"push-input", 1, try_push_input},
     {"exec", 1, try_exec},
     {"exec-anonymous", 1, try_exec_anonymous},
     {"memory", 1, try_memory},
@@ -441,7 +326,6 @@ static const struct {
     {"descriptors", 0, show_descriptors},
     {"environment", 0, show_environment},
     {"ids", 0, show_ids},
-    {"limits", 0, show_limits},
     {"signals", 0, show_signals},
     {"directory", 0, show_directory},
     {"copy", 0, copy_input},
