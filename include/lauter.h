@@ -127,6 +127,9 @@ LAUTER_CHECKED int32_t lauter_policy_new(const char *preset, lauter_policy **pol
  *     net none|private|host                          no network, a loopback of its own, the host's network
  *     env NAME=VALUE | env NAME                      set a variable; pass the caller's value of NAME on
  *     run any|none                                   whether further programs may be executed
+ *     violations tell|kill|silent|observe            what comes of system calls of the attack surface: they fail and
+ *                                                    LAUTER_EVENT_DENIED tells; they end the worker; they fail; or no
+ *                                                    call is refused and each that would be is told (no sandbox then)
  *     limit memory=SIZE | processes=N | open-files=N | file-size=SIZE | output=SIZE | cpu=TIME | wall=TIME
  *                                                    SIZE takes K, M, G; TIME takes ms, s, m, h; "none" lifts the limit
  *     allow-missing WORD                             go on when the kernel cannot enforce WORD; the report then says so
@@ -428,7 +431,9 @@ enum {
         LAUTER_REASON_DEADLINE = 8, /**< It was not ready in time, or did not end a call whose time was up. */
         LAUTER_REASON_LOST = 9,     /**< Its init ended without a word (killed from outside, or out of memory). */
         LAUTER_REASON_CPU = 10,     /**< The CPU limit. */
-        LAUTER_REASON_OUTPUT = 11   /**< The output limit. */
+        LAUTER_REASON_OUTPUT = 11,  /**< The output limit. */
+        LAUTER_REASON_BLOCKED =
+            12 /**< It made a system call that is not its to make (policy word `violations kill`). */
 };
 
 /** Rungs of lauter_worker_stop(). */
@@ -456,7 +461,12 @@ typedef struct lauter_report {
         const char *stderr_tail; /**< The last bytes of captured standard error, at most 4 KiB. */
         const char *missing; /**< What is not enforced, one word a line: what `allow-missing` let pass; "groups" where
                                   an ordinary user's supplementary groups stay; "landlock" where the kernel has none;
-                                  "quotas" where /proc/sys is read-only. */
+                                  "quotas" where /proc/sys is read-only;
+                                  "violations" where refused system calls cannot be told, since a listener is around
+                                  the host already: they are refused all the same. */
+        /** System calls that were not the worker's to make, as JSON: an array of objects as those of LAUTER_EVENT_DENIED,
+         * with the number of times in `count`. "[]" if there were none. */
+        const char *denied;
 } lauter_report;
 
 /** A report as one JSON object. **Ownership** free with lauter_string_free(). **Errors** INVALID. **Since** 0.1 */
@@ -559,7 +569,14 @@ enum {
         LAUTER_EVENT_EXITED = 8,  /**< The worker and all its processes are gone: `report`. Its last event. */
         /** A signal (`status`) stopped the worker's process: Ctrl-Z at its terminal, say. It goes on when
          * lauter_worker_signal() sends SIGCONT. */
-        LAUTER_EVENT_SUSPENDED = 9
+        LAUTER_EVENT_SUSPENDED = 9,
+        /** A thread of the worker made a system call that is not its to make (policy word `violations`): `name` (empty if it
+         * has none), `status` its number. Told once for each different call; how often it was made is in the report, where
+         * more than 64 kinds are told as one. Two parts: "text/plain", "blocked system call ptrace (101) by thread 7 at
+         * 0x7f20c1e5a3b9"; and "application/json", an object of `sentence`, `name`, `number`, `architecture`, `arguments` (six
+         * texts, "0x10"), `thread` (as the worker numbers it), `program_counter`, `count` and `observed`: whether it was
+         * made all the same. */
+        LAUTER_EVENT_DENIED = 10
 };
 
 /** Streams of a worker. */
@@ -571,14 +588,14 @@ enum {
 /** Something that happened. All pointers are borrowed from the event, until lauter_event_clear(). Do not copy one by value:
  * both copies would own the same memory. */
 typedef struct lauter_event {
-        uint32_t size;               /**< In: sizeof (lauter_event). */
-        uint32_t kind;               /**< LAUTER_EVENT_*. */
-        lauter_worker worker;        /**< Whose. */
-        uint64_t worker_cookie;      /**< As given to lauter_spawn(). */
-        lauter_call call;            /**< The call it belongs to, or 0. */
-        uint64_t call_cookie;        /**< As given to lauter_call_start(). */
-        lauter_call parent;          /**< LAUTER_EVENT_CALL: the host's call from within which the worker asks, or 0. */
-        int32_t status;              /**< DONE: LAUTER_OK, FAILED, TIMEOUT, DIED, PROTOCOL. SUSPENDED: the signal. */
+        uint32_t size;          /**< In: sizeof (lauter_event). */
+        uint32_t kind;          /**< LAUTER_EVENT_*. */
+        lauter_worker worker;   /**< Whose. */
+        uint64_t worker_cookie; /**< As given to lauter_spawn(). */
+        lauter_call call;       /**< The call it belongs to, or 0. */
+        uint64_t call_cookie;   /**< As given to lauter_call_start(). */
+        lauter_call parent;     /**< LAUTER_EVENT_CALL: the host's call from within which the worker asks, or 0. */
+        int32_t status; /**< DONE: LAUTER_OK, FAILED, TIMEOUT, DIED, PROTOCOL. SUSPENDED: the signal. DENIED: number. */
         uint32_t stream;             /**< STREAM, DROPPED: LAUTER_STREAM_*. */
         uint64_t dropped;            /**< DROPPED: bytes. */
         const char *name;            /**< Never NULL. */

@@ -18,6 +18,10 @@ _Static_assert(CSANDBOX_ERRNO(38) == SCMP_ACT_ERRNO(38), "the kernel's actions a
 
 long csandbox_call_number(const char *name) { return seccomp_syscall_resolve_name(name); }
 
+char *csandbox_call_name(uint32_t architecture, uint32_t number) {
+        return seccomp_syscall_resolve_num_arch(architecture, (int)number);
+}
+
 uint32_t csandbox_native_architecture(void) { return seccomp_arch_native(); }
 
 long csandbox_has_capability(int capability) {

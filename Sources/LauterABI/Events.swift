@@ -19,23 +19,35 @@ private final class EventOwner {
   let error: ErrorObject?
   var texts: [CText] = []
   let report: UnsafeMutablePointer<lauter_report>?
-  let part: UnsafeMutablePointer<lauter_part>?
+  /// Of an event that is no message's.
+  let parts: UnsafeMutablePointer<lauter_part>?
+  let partCount: Int
 
   init(_ event: Event) {
     self.event = event
     error = event.error.map { ErrorObject($0) }
     report = event.report == nil ? nil : .allocate(capacity: 1)
-    part = event.kind == LAUTER_EVENT_STREAM ? .allocate(capacity: 1) : nil
+    partCount = event.kind == LAUTER_EVENT_STREAM ? 1 : event.denial == nil ? 0 : 2
+    parts = partCount == 0 ? nil : .allocate(capacity: partCount)
     if let report, let value = event.report { report.initialize(to: cReport(value)) }
-    part?.initialize(
-      to: lauter_part(
-        type: constant("application/octet-stream"), data: text(event.bytes), size: event.bytes.count
-      ))
+    guard let parts else { return }
+    if let denial = event.denial {
+      parts.initialize(to: part(constant("text/plain"), Array(denial.sentence.utf8)))
+      var json = JSONText()
+      json.add(denial)
+      (parts + 1).initialize(to: part(constant("application/json"), json.bytes))
+    } else {
+      parts.initialize(to: part(constant("application/octet-stream"), event.bytes))
+    }
+  }
+
+  private func part(_ type: UnsafePointer<CChar>, _ bytes: [UInt8]) -> lauter_part {
+    lauter_part(type: type, data: text(bytes), size: bytes.count)
   }
 
   deinit {
     report?.deallocate()
-    part?.deallocate()
+    parts?.deallocate()
   }
 
   /// Bytes with a place that stays.
@@ -69,6 +81,11 @@ private final class EventOwner {
     report.label = name(value.label)
     report.why = name(value.why)
     report.missing = name(value.missing)
+    var denied = JSONText()
+    denied.open("[")
+    for denial in value.denials { denied.add(denial) }
+    denied.close("]")
+    report.denied = name(String(decoding: denied.bytes, as: UTF8.self))
     let tail = CText(value.stderrTail)
     texts.append(tail)
     report.stderr_tail = UnsafePointer(tail.pointer)
@@ -110,9 +127,10 @@ func fill(_ out: UnsafeMutablePointer<lauter_event>, _ event: Event) {
       ? nil
       : UnsafeRawPointer(message.parts.baseAddress!).assumingMemoryBound(to: lauter_part.self)
     out.pointee.part_count = message.partCount
-  } else if let part = owner.part {
-    out.pointee.parts = UnsafePointer(part)
-    out.pointee.part_count = 1
+  } else if let parts = owner.parts {
+    out.pointee.parts = UnsafePointer(parts)
+    out.pointee.part_count = owner.partCount
+    if let denial = event.denial { out.pointee.name = owner.name(denial.name) }
   } else if event.kind == LAUTER_EVENT_READY {
     out.pointee.name = owner.name(event.runtime)
   }
@@ -155,6 +173,7 @@ public func lauter_report_json(
     json.text("label", report.label)
     json.text("stderr_tail", report.stderr_tail)
     json.text("missing", report.missing)
+    json.raw("denied", report.denied)
     json.close("}")
     out.pointee = allocateText(json.bytes)
     return 0
@@ -174,6 +193,7 @@ private func reasonName(_ reason: UInt32) -> UnsafePointer<CChar> {
   case LAUTER_REASON_DEADLINE: constant("deadline")
   case LAUTER_REASON_CPU: constant("cpu")
   case LAUTER_REASON_OUTPUT: constant("output")
+  case LAUTER_REASON_BLOCKED: constant("blocked")
   default: constant("lost")
   }
 }

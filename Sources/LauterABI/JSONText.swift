@@ -46,6 +46,11 @@ struct JSONText {
     begin(name)
     bytes += Array((value ? "true" : "false").utf8)
   }
+  /// What is JSON already.
+  mutating func raw(_ name: StaticString, _ value: UnsafePointer<CChar>?) {
+    begin(name)
+    bytes += Array((value.map { String(cString: $0) } ?? "null").utf8)
+  }
   mutating func null(_ name: StaticString) {
     begin(name)
     bytes += Array("null".utf8)

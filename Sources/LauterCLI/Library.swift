@@ -153,6 +153,13 @@ struct Event {
   }
 }
 
+extension Event {
+  /// What a DENIED event says in words.
+  var sentence: String {
+    parts.first { $0.type == "text/plain" }.map { String(decoding: $0.bytes, as: UTF8.self) } ?? ""
+  }
+}
+
 /// `lauter_host`, with signals beside it.
 final class Host {
   private var handle: OpaquePointer?

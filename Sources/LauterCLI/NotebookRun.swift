@@ -168,6 +168,8 @@ final class NotebookRun {
     case Int(LAUTER_EVENT_STREAM):
       for part in event.parts { edit { $0.write(part.bytes, to: event.cellStream) } }
     case Int(LAUTER_EVENT_DROPPED): edit { $0.lose(event.dropped, of: event.cellStream) }
+    case Int(LAUTER_EVENT_DENIED):
+      edit { $0.write(Array("lauter: \(event.sentence)\n".utf8), to: .stderr) }
     case Int(LAUTER_EVENT_OUTPUT) where event.call == call: show(event)
     case Int(LAUTER_EVENT_DONE) where event.call == call: done = event
     case Int(LAUTER_EVENT_CALL): answer(event)

@@ -42,6 +42,13 @@ struct PolicyOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "What comes of system calls that attack the machine: tell (they fail, and you are told), kill "
+        + "(they end it), silent (they fail) or observe (none is refused: no sandbox).",
+      valueName: "violations"))
+  var violations: String?
+
+  @Option(
+    help: ArgumentHelp(
       "memory=SIZE, processes=N, open-files=N, file-size=SIZE, output=SIZE, cpu=TIME or wall=TIME; "
         + "'none' lifts a limit.", valueName: "limit"))
   var limit: [String] = []
@@ -73,7 +80,7 @@ struct PolicyOptions: ParsableArguments {
         Word(
           name: "home", value: ["private", "none"].contains(home) ? home : try paths.resolve(home)))
     }
-    let single = [("tmp", tmp), ("net", net), ("run", run)]
+    let single = [("tmp", tmp), ("net", net), ("run", run), ("violations", violations)]
     words += single.compactMap { name, value in value.map { Word(name: name, value: $0) } }
     for (name, values) in [("env", env), ("limit", limit), ("allow-missing", allowMissing)] {
       words += values.map { Word(name: name, value: $0) }

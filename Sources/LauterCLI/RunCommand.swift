@@ -124,6 +124,8 @@ struct RunCommand: ParsableCommand {
       case .event(let event) where event.kind == LAUTER_EVENT_STREAM:
         let descriptor = event.stream == LAUTER_STREAM_STDERR ? STDERR_FILENO : STDOUT_FILENO
         for part in event.parts { writeAll(part.bytes, to: descriptor) }
+      case .event(let event) where event.kind == LAUTER_EVENT_DENIED:
+        complain("lauter: \(event.sentence)\n")
       default: continue
       }
     }
@@ -179,7 +181,9 @@ struct RunCommand: ParsableCommand {
   private static func status(_ event: Event) throws -> ExitCode {
     if let error = event.error { throw failure(error) }
     guard let report = event.report else { throw Failure("the worker ended without a report") }
-    let silent = [LAUTER_REASON_EXITED, LAUTER_REASON_SIGNALED].contains(Int(report.reason))
+    var silent = [LAUTER_REASON_EXITED, LAUTER_REASON_SIGNALED].contains(Int(report.reason))
+    // Of a call for which it was killed an event has told; of one for which the kernel ended it nothing has.
+    if report.reason == LAUTER_REASON_BLOCKED { silent = report.signal == SIGKILL }
     if !silent || [SIGSYS, SIGXFSZ].contains(report.signal) { complain("lauter: \(report.why)\n") }
     if report.exitCode < 0, report.signal == 0 { return ExitCode(Failure.own) }
     // What it had written by then was too much, however it ended.

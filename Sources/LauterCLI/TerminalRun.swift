@@ -26,6 +26,8 @@ final class TerminalRun {
   private var cannotStop = false
   /// Signals that came while we looked for another.
   private var waiting: [Int32] = []
+  /// Told at the end, where they are on no program's screen.
+  private var denials: [String] = []
 
   init(_ host: Host, _ worker: lauter_worker, _ window: TerminalWindow) {
     self.host = host
@@ -49,7 +51,11 @@ final class TerminalRun {
         switch Int(event.kind) {
         case Int(LAUTER_EVENT_STREAM): output.begin(event.parts.first?.bytes ?? [])
         case Int(LAUTER_EVENT_SUSPENDED): suspended(by: event.status)
-        case Int(LAUTER_EVENT_EXITED): return event
+        case Int(LAUTER_EVENT_DENIED): denials.append(event.sentence)
+        case Int(LAUTER_EVENT_EXITED):
+          terminal?.restore()
+          for denial in denials { complain("lauter: \(denial)\n") }
+          return event
         default: break
         }
         if output.isLost { hangUp() }

@@ -26,6 +26,7 @@ package final class Event {
   package internal(set) var runtime = ""
   package internal(set) var error: HostError?
   package internal(set) var report: Report?
+  package internal(set) var denial: Denial?
 
   init(_ kind: Int, of worker: Worker) {
     self.kind = kind
@@ -49,6 +50,7 @@ package final class Event {
     runtime = other.runtime
     error = other.error
     report = other.report
+    denial = other.denial
   }
 }
 

@@ -161,7 +161,12 @@ extension Host {
       if notice == .started && worker.awaitsTerminal {
         perform(worker.lifecycle.end(.badNotice, now: lx_now()), worker)
       }
-      if case .suspended(let signal) = notice { suspended(worker, by: signal) }
+      switch notice {
+      case .suspended(let signal): suspended(worker, by: signal)
+      case .violationsUntold: worker.missing.append("violations")
+      case .denied(let violation): denied(worker, violation)
+      default: break
+      }
       perform(worker.lifecycle.notice(notice), worker)
     }
   }
@@ -416,7 +421,8 @@ extension Host {
     var report = Report()
     let exit = worker.lifecycle.exit ?? Control.Exit()
     (report.reason, report.why) = worker.lifecycle.reason(
-      limits: LimitsTold(worker.policy), launchFailure: failure?.message)
+      limits: LimitsTold(worker.policy), launchFailure: failure?.message,
+      blocked: worker.denials.first?.sentence)
     report.exitCode = exit.code
     report.signal = exit.signal
     report.rung = report.reason == LAUTER_REASON_STOPPED ? worker.lifecycle.rung : LAUTER_RUNG_NONE
@@ -427,6 +433,7 @@ extension Host {
     report.peakBytes = exit.peakKiB << 10
     report.label = worker.launch.label
     report.stderrTail = Array(worker.stderrTail.suffix(Bounds.stderrTail))
+    report.denials = worker.denials
     for word in worker.missing { report.missing += word + "\n" }
     return report
   }

@@ -145,7 +145,7 @@ package struct Lifecycle {
       if self.exit == nil { self.exit = exit }
       readyAt = nil
       return []
-    case .terminal, .suspended: return []
+    case .terminal, .suspended, .violationsUntold, .denied: return []
     }
   }
 
@@ -251,7 +251,11 @@ package struct Lifecycle {
   }
 
   /// The reason of the report, and its sentence.
-  package func reason(limits: LimitsTold, launchFailure: String?) -> (
+  ///
+  /// - Parameter blocked: the sentence on the call that ended it.
+  package func reason(
+    limits: LimitsTold, launchFailure: String?, blocked: String? = nil
+  ) -> (
     reason: Int, why: String
   ) {
     if failure != nil {
@@ -276,6 +280,12 @@ package struct Lifecycle {
     case .outputLimit:
       return (LAUTER_REASON_OUTPUT, "the output limit of \(byteText(limits.output)) was passed")
     case .killed, nil: break
+    }
+    if let exit, exit.blocked {
+      return (
+        LAUTER_REASON_BLOCKED,
+        blocked ?? "blocked system call (which one, the kernel could not tell here)"
+      )
     }
     if let exit, exit.wallLimit {
       return (

@@ -19,6 +19,7 @@ package struct Report: Sendable {
   package var why = ""
   package var stderrTail: [UInt8] = []
   package var missing = ""
+  package var denials: [Denial] = []
 }
 
 /// "SIGSEGV (segmentation fault)".

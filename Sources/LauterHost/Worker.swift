@@ -34,7 +34,7 @@ final class Worker {
   let policy: Policy
   let launch: Launch
   let plan: Plan
-  let missing: [String]
+  var missing: [String]
   let hasSession: Bool
   let interruptsGroup: Bool
   let spawnedAt: UInt64
@@ -66,6 +66,8 @@ final class Worker {
   var awaitsTerminal: Bool
   /// As the host wished last.
   var terminalSize: (rows: UInt16, columns: UInt16)?
+  /// Calls that were not its to make, each kind once.
+  var denials: [Denial] = []
   /// As far as the host knows.
   var isSuspended = false
   /// Its SUSPENDED event, until that is taken.

@@ -40,6 +40,7 @@ struct Watch: ~Copyable {
   private var killed = false
   /// Nil without a terminal.
   private var job: TerminalJob?
+  private var violations: Violations
 
   /// Start the worker, which takes the steps of `plan` from `index` on. Returns once its program runs.
   init(
@@ -62,6 +63,7 @@ struct Watch: ~Copyable {
     worker = pid
     signalFD = OwnedFD(adopting: signals)
     processes = Processes(proc)
+    violations = Violations(child.listener, execution.violations)
     if execution.hasTerminal { job = TerminalJob(worker: pid) }
     if execution.wallMilliseconds > 0 {
       let wall = min(execution.wallMilliseconds, Watch.longest) * 1_000_000
@@ -71,6 +73,7 @@ struct Watch: ~Copyable {
       cpuLimit = CPULimit(
         milliseconds: execution.cpuMilliseconds, processors: lx_processors(), now: lx_now())
     }
+    if execution.violations != .none && child.listener < 0 { tell(.violationsUntold) }
     tell(.started)
   }
 
@@ -81,6 +84,7 @@ struct Watch: ~Copyable {
       pollfd(fd: InitDescriptor.control, events: Int16(POLLIN), revents: 0),
       pollfd(fd: InitDescriptor.hostPidfd, events: Int16(POLLIN), revents: 0),
       pollfd(fd: signalFD.raw, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: violations.descriptor, events: Int16(POLLIN), revents: 0),
     ]
     while true {
       let count = lx_poll(&fds, fds.count, timeout())
@@ -89,6 +93,8 @@ struct Watch: ~Copyable {
       if fds[1].revents != 0 { return end(1) }
       if fds[0].revents != 0 && !obey() { return end(1) }
       if fds[2].revents != 0 && reap() { return end(0) }
+      // One each round: who asks without end keeps nothing else waiting.
+      if fds[3].revents != 0 && !judge(fds[3].revents) { fds[3].fd = -1 }
       enforceLimits()
     }
   }
@@ -98,6 +104,7 @@ struct Watch: ~Copyable {
   private func letGo() {
     let kept = [
       InitDescriptor.control, InitDescriptor.hostPidfd, signalFD.raw, processes.descriptor,
+      violations.descriptor,
     ]
     var next: Int32 = job == nil ? 0 : 1
     while true {
@@ -158,6 +165,13 @@ struct Watch: ~Copyable {
       limit.note(used, now: time)
       cpuLimit = limit
     }
+  }
+
+  /// Answer a call that is not the worker's to make. False when none can come any more.
+  private mutating func judge(_ revents: Int16) -> Bool {
+    guard revents & Int16(POLLIN) != 0 else { return false }
+    if violations.judge() { _ = lx_kill(worker, SIGKILL) }
+    return true
   }
 
   // MARK: Pausing
@@ -243,7 +257,7 @@ struct Watch: ~Copyable {
   }
 
   /// Reap whoever has ended. True if the worker has, which has been told.
-  private func reap() -> Bool {
+  private mutating func reap() -> Bool {
     // One read takes all pending SIGCHLDs there are: at most one, it does not queue.
     withUnsafeTemporaryAllocation(byteCount: 128, alignment: 8) {
       _ = lx_read(signalFD.raw, $0.baseAddress, 128)
@@ -259,6 +273,7 @@ struct Watch: ~Copyable {
         continue
       }
       if pid == Int(worker) {
+        violations.tellCounts()
         tell(.exited(exit(ended)))
         return true
       }
@@ -279,6 +294,8 @@ struct Watch: ~Copyable {
     exit.dumpedCore = ended.core != 0
     exit.wallLimit = hitWallLimit
     exit.ranPaused = ranPaused
+    // Without a listener the kernel kills by SIGSYS.
+    exit.blocked = violations.hasKilled || violations.leavesKilling && ended.signal == SIGSYS
     var usage = lx_usage()
     if lx_usage_of_children(&usage) >= 0 {
       exit.userMicroseconds = usage.user_us
@@ -287,7 +304,8 @@ struct Watch: ~Copyable {
     }
     // The kernel's own count of a single process may have been quicker.
     let hitItsOwn =
-      ended.signal == SIGXCPU || ended.signal == SIGKILL && !killed && !hitWallLimit && !ranPaused
+      ended.signal == SIGXCPU
+      || ended.signal == SIGKILL && !killed && !hitWallLimit && !ranPaused && !exit.blocked
     let used = (exit.userMicroseconds + exit.systemMicroseconds) * 1000
     exit.cpuLimit = hitCPULimit || hitItsOwn && cpuLimit?.isReached(used) ?? false
     return exit

@@ -21,6 +21,10 @@ struct Worker {
   private let execution: Execution
   private let arguments: StringVector
   private let environment: StringVector
+  /// The filter for where init cannot be asked: what is left to it there is refused here.
+  private let fallback: [UInt8]
+  /// By which init is asked, in its own table of descriptors; -1 without.
+  private(set) var listener: Int32 = -1
 
   /// Take the steps of `plan` from `index` on. All memory is got here: a limit may leave none later.
   init(_ plan: Plan, from index: Int, _ execution: Execution) {
@@ -28,6 +32,7 @@ struct Worker {
     self.execution = execution
     arguments = StringVector(execution.arguments)
     environment = StringVector(execution.environment)
+    fallback = execution.violations == .none ? [] : withoutListener(steps, execution.violations)
   }
 
   /// Start it, and wait until its program runs or never will. Returns its pid.
@@ -73,6 +78,7 @@ struct Worker {
             try load(steps[filter])
           }
           number = index + 1
+          try takeDescriptors()
           try execute()
         default: throw KernelError(call: "plan", errno: EINVAL)
         }
@@ -83,9 +89,18 @@ struct Worker {
     return 127
   }
 
-  /// Descriptors, signals, session: what a program expects to be born with.
+  /// Signals, session: what a program expects to be born with.
   private func prepare() throws(KernelError) {
     if execution.hasTerminal { try becomeJob() } else { try check("setsid", lx_setsid()) }
+    if !limitsCores { try check("setrlimit", lx_setrlimit(UInt32(LX_RLIMIT_CORE), 0, 0)) }
+    _ = lx_umask(0o022)
+    try check("sigprocmask", lx_sigprocmask(SIG_SETMASK, 0))
+  }
+
+  /// The table of descriptors was init's until now, so that the filter's listener came to be in it: to send it over a
+  /// socket could fail by what other processes of this user have in flight.
+  private func takeDescriptors() throws(KernelError) {
+    try check("close_range", lx_own_descriptors())
     var first: Int32 = 3
     if execution.hasSession {
       try check("dup3", lx_dup3(InitDescriptor.session, 3, 0))
@@ -93,9 +108,6 @@ struct Worker {
       first = 5
     }
     try check("close_range", lx_close_range(UInt32(first), UInt32.max, 0))
-    if !limitsCores { try check("setrlimit", lx_setrlimit(UInt32(LX_RLIMIT_CORE), 0, 0)) }
-    _ = lx_umask(0o022)
-    try check("sigprocmask", lx_sigprocmask(SIG_SETMASK, 0))
   }
 
   /// A process group of init's session, in the foreground of its terminal unless the launch says otherwise. SIGTTOU is
@@ -150,10 +162,25 @@ struct Worker {
     }
   }
 
-  private func load(_ step: Step) throws(KernelError) {
+  private mutating func load(_ step: Step) throws(KernelError) {
     guard case .seccomp(let program) = step else { return }
-    let result = program.withUnsafeBytes {
-      lx_seccomp_load($0.baseAddress, UInt16(truncatingIfNeeded: $0.count / 8))
+    func instructions(_ bytes: UnsafeRawBufferPointer) -> UInt16 {
+      UInt16(truncatingIfNeeded: bytes.count / 8)
+    }
+    var result = 0
+    if execution.violations == .none {
+      result = program.withUnsafeBytes { lx_seccomp_load($0.baseAddress, instructions($0)) }
+    } else {
+      // What a later kernel says may be more than there is room for.
+      result =
+        lx_notifications_fit() == 1
+        ? program.withUnsafeBytes { lx_seccomp_listen($0.baseAddress, instructions($0)) }
+        : -Int(EINVAL)
+      if result >= 0 { listener = Int32(result) }
+      // A listener of somebody else's around us, or a kernel that has none.
+      if (result == -Int(EBUSY) || result == -Int(EINVAL)) && execution.violations != .go {
+        result = fallback.withUnsafeBytes { lx_seccomp_load($0.baseAddress, instructions($0)) }
+      }
     }
     try check("seccomp", result)
   }
@@ -178,6 +205,27 @@ struct Worker {
     if execution.pass == 0 { return lx_execve(path, arguments.pointer, environment.pointer) }
     return lx_execveat_with_pass(path, arguments.pointer, environment.pointer, execution.pass)
   }
+}
+
+/// The program among `steps` with an answer of its own in the place of each that init would give: EPERM, or the end of the
+/// process.
+private func withoutListener(_ steps: ArraySlice<Step>, _ answer: ViolationAnswer) -> [UInt8] {
+  for step in steps {
+    guard case .seccomp(var program) = step else { continue }
+    // struct sock_filter: u16 code, two jumps, u32 constant, in the machine's byte order. BPF_RET, SECCOMP_RET_USER_NOTIF.
+    for at in stride(from: 0, to: program.count - 7, by: 8) {
+      program.withUnsafeMutableBytes { bytes in
+        let code = bytes.loadUnaligned(fromByteOffset: at, as: UInt16.self)
+        let action = bytes.loadUnaligned(fromByteOffset: at + 4, as: UInt32.self)
+        guard code == 0x06, action & 0xFFFF_0000 == 0x7FC0_0000 else { return }
+        // SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_ERRNO.
+        let instead = answer == .kill ? 0x8000_0000 : 0x0005_0000 | UInt32(EPERM)
+        bytes.storeBytes(of: instead, toByteOffset: at + 4, as: UInt32.self)
+      }
+    }
+    return program
+  }
+  return []
 }
 
 /// A NULL-terminated vector of C strings, which lives as long as the process.

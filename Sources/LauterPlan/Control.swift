@@ -4,7 +4,7 @@
 /// of `Control.size` bytes. Init is ours, yet the host bounds and checks what it says like a worker's words.
 package enum Control {
   /// Every packet has this size, either way.
-  package static let size = 64
+  package static let size = 80
   /// Bytes of a system call's name.
   package static let nameMax = 48
 
@@ -22,6 +22,47 @@ package enum Control {
     case terminal
     /// `signal` stopped the worker: Ctrl-Z at its terminal, say.
     case suspended(signal: Int32)
+    /// The kernel gives init no say in what the filter refuses, so it will not be told.
+    case violationsUntold
+    /// The worker made a call that is not its to make. Told when one is first made, and again at the end if it was made
+    /// more often.
+    case denied(Violation)
+  }
+
+  /// A call that is not the worker's to make, as it was made first.
+  package struct Violation: Equatable, Sendable {
+    /// How many different ones are told apart; all others together are one more.
+    package static let kindsMax = 64
+    package static let argumentCount = 6
+    /// Stands for all others, with 0 as architecture.
+    package static let others = UInt32.max
+
+    package var number: UInt32
+    /// AUDIT_ARCH_*.
+    package var architecture: UInt32
+    /// As the worker sees it.
+    package var thread: UInt32
+    package var programCounter: UInt64
+    /// `argumentCount` of them.
+    package var arguments: [UInt64]
+    /// How often it was made.
+    package var count: UInt64
+
+    package init(
+      number: UInt32, architecture: UInt32, thread: UInt32, programCounter: UInt64,
+      arguments: [UInt64], count: UInt64
+    ) {
+      self.number = number
+      self.architecture = architecture
+      self.thread = thread
+      self.programCounter = programCounter
+      self.arguments = arguments
+      self.count = count
+    }
+
+    package func isSame(_ other: Violation) -> Bool {
+      number == other.number && architecture == other.architecture
+    }
   }
 
   /// How the worker ended, and what it and its reaped children used.
@@ -36,6 +77,8 @@ package enum Control {
     package var cpuLimit = false
     /// Init killed it because it went on although it was paused.
     package var ranPaused = false
+    /// It was killed because it made a call that is not its to make.
+    package var blocked = false
     package var userMicroseconds: UInt64 = 0
     package var systemMicroseconds: UInt64 = 0
     /// Of the largest process.
@@ -75,7 +118,7 @@ extension Control.Notice {
       packet[0] = 3
       packet[1] =
         (exit.dumpedCore ? 1 : 0) | (exit.wallLimit ? 2 : 0) | (exit.cpuLimit ? 4 : 0)
-        | (exit.ranPaused ? 8 : 0)
+        | (exit.ranPaused ? 8 : 0) | (exit.blocked ? 32 : 0)
       packet.store(UInt32(bitPattern: exit.code), at: 4)
       packet.store(UInt32(bitPattern: exit.signal), at: 8)
       packet.store(exit.userMicroseconds, at: 16)
@@ -85,6 +128,17 @@ extension Control.Notice {
     case .suspended(let signal):
       packet[0] = 9
       packet.store(UInt32(bitPattern: signal), at: 4)
+    case .denied(let violation):
+      packet[0] = 10
+      packet.store(violation.number, at: 4)
+      packet.store(violation.architecture, at: 8)
+      packet.store(violation.thread, at: 12)
+      packet.store(violation.programCounter, at: 16)
+      packet.store(violation.count, at: 24)
+      for index in 0..<Control.Violation.argumentCount {
+        packet.store(violation.arguments[index], at: 32 + 8 * index)
+      }
+    case .violationsUntold: packet[0] = 11
     }
     return packet
   }
@@ -108,6 +162,7 @@ extension Control.Notice {
       exit.wallLimit = packet[1] & 2 != 0
       exit.cpuLimit = packet[1] & 4 != 0
       exit.ranPaused = packet[1] & 8 != 0
+      exit.blocked = packet[1] & 32 != 0
       exit.code = Int32(bitPattern: packet.load(at: 4) as UInt32)
       exit.signal = Int32(bitPattern: packet.load(at: 8) as UInt32)
       exit.userMicroseconds = packet.load(at: 16)
@@ -120,6 +175,17 @@ extension Control.Notice {
       let signal = Int32(bitPattern: packet.load(at: 4) as UInt32)
       guard (1...64).contains(signal) else { return nil }
       self = .suspended(signal: signal)
+    case 10:
+      var arguments: [UInt64] = []
+      for index in 0..<Control.Violation.argumentCount {
+        arguments.append(packet.load(at: 32 + 8 * index))
+      }
+      let violation = Control.Violation(
+        number: packet.load(at: 4), architecture: packet.load(at: 8), thread: packet.load(at: 12),
+        programCounter: packet.load(at: 16), arguments: arguments, count: packet.load(at: 24))
+      guard violation.count > 0 else { return nil }
+      self = .denied(violation)
+    case 11: self = .violationsUntold
     default: return nil
     }
   }

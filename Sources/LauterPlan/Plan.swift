@@ -144,6 +144,7 @@ private struct PlanWriter {
       u64(execution.pass)
       flag(execution.hasTerminal)
       flag(execution.inBackground)
+      u8(execution.violations.rawValue)
     }
   }
 }
@@ -266,6 +267,10 @@ private struct PlanReader {
       execution.pass = try u64()
       execution.hasTerminal = try flag()
       execution.inBackground = try flag()
+      guard let violations = ViolationAnswer(rawValue: try u8()) else {
+        throw PlanError(offset: offset - 1)
+      }
+      execution.violations = violations
       return .execute(execution)
     case 23: return .readOnly(path: try text())
     case 30: return .quota(name: try text(), most: try u32())

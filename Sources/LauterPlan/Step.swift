@@ -94,6 +94,18 @@ package struct LandlockRule: Equatable, Sendable {
   }
 }
 
+/// What comes of a call that belongs to the attack surface.
+package enum ViolationAnswer: UInt8, Sendable {
+  /// Nothing is left to init: the filter itself refuses.
+  case none = 0
+  /// It fails, and the host is told.
+  case fail = 1
+  /// The worker is killed, and the host is told.
+  case kill = 2
+  /// It is made all the same, and the host is told.
+  case go = 3
+}
+
 /// The program that becomes the worker.
 package struct Execution: Equatable, Sendable {
   /// Absolute paths, tried in order as execvp(3) does.
@@ -119,6 +131,8 @@ package struct Execution: Equatable, Sendable {
   package var hasTerminal: Bool = false
   /// That job begins in the background of its terminal.
   package var inBackground: Bool = false
+  /// What init answers where the filter leaves a call to it.
+  package var violations = ViolationAnswer.none
 
   package init() {}
 }

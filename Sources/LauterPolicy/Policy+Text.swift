@@ -63,6 +63,14 @@ extension Policy {
     case .host: lines.add("net", "host")
     }
     lines.add("run", runsPrograms ? "any" : "none")
+    if isConfined {
+      switch violations {
+      case .silent: lines.add("violations", "silent")
+      case .tell: lines.add("violations", "tell")
+      case .kill: lines.add("violations", "kill")
+      case .observe: lines.add("violations", "observe")
+      }
+    }
     lines.limit("memory", memoryBytes.map(PolicyAmount.sizeText))
     lines.limit("processes", processes.map { "\($0)" })
     lines.limit("open-files", openFiles.map { "\($0)" })

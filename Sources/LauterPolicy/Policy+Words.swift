@@ -3,7 +3,8 @@
 extension Policy {
   /// All words, as hints list them.
   static let words = [
-    "read", "write", "deny", "tmp", "home", "net", "env", "run", "limit", "allow-missing",
+    "read", "write", "deny", "tmp", "home", "net", "env", "run", "violations", "limit",
+    "allow-missing",
   ]
   private static let limits = [
     "memory", "processes", "open-files", "file-size", "output", "cpu", "wall",
@@ -45,6 +46,7 @@ extension Policy {
         runsPrograms = false
       default: throw Policy.unknown(value, for: word, ["any", "none"])
       }
+    case "violations": try setViolations(value)
     case "limit": try setLimit(value)
     case "allow-missing":
       guard Policy.words.contains(value), value != word else {
@@ -92,6 +94,19 @@ extension Policy {
       throw PolicyError(
         subject: path, message: "\(word) \(path): a worker has a \(reserved) of its own")
     }
+  }
+
+  private mutating func setViolations(_ value: String) throws(PolicyError) {
+    let wanted: Violations
+    switch value {
+    case "silent": wanted = .silent
+    case "tell": wanted = .tell
+    case "kill": wanted = .kill
+    case "observe": wanted = .observe
+    default: throw Policy.unknown(value, for: "violations", ["tell", "kill", "silent", "observe"])
+    }
+    try refuseUnconfined("violations", value)
+    violations = wanted
   }
 
   private mutating func setHome(_ value: String) throws(PolicyError) {

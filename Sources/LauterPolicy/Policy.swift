@@ -32,6 +32,18 @@ package struct Policy: Sendable {
     case host
   }
 
+  /// What comes of a system call that belongs to the attack surface.
+  package enum Violations: Sendable {
+    /// It fails.
+    case silent
+    /// It fails, and the host is told.
+    case tell
+    /// It ends the worker.
+    case kill
+    /// No system call is refused, and the host is told of those that would be.
+    case observe
+  }
+
   package struct Variable: Sendable {
     package var name: String
     package var value: String
@@ -49,6 +61,7 @@ package struct Policy: Sendable {
   package var network: Network
   /// Whether programs besides the first may be executed.
   package var runsPrograms: Bool
+  package var violations = Violations.silent
   /// Bytes of private writable memory for each process; nil: no limit.
   package var memoryBytes: UInt64?
   /// Processes and threads at a time; nil: no limit.
@@ -75,6 +88,7 @@ package struct Policy: Sendable {
       home = .own
       network = .own
       runsPrograms = true
+      violations = .tell
       memoryBytes = 4 << 30
       processes = 256
       openFiles = 4096
@@ -84,6 +98,7 @@ package struct Policy: Sendable {
       home = .none
       network = .none
       runsPrograms = false
+      violations = .kill
       memoryBytes = 1 << 30
       processes = 32
       openFiles = 4096

@@ -181,6 +181,11 @@ extension Circumstances {
       }
       return noLandlock(errno)
     case .seccomp:
+      if errno == EBUSY {
+        return Diagnosis(
+          "a seccomp filter around the host has a listener, and the kernel gives no second",
+          "say --violations tell: calls are refused then, and not told")
+      }
       if errno == EINVAL {
         return Diagnosis(
           "this kernel was built without seccomp filters",

@@ -82,6 +82,7 @@ package final class SandboxCompiler {
     let choice = ProgramChoice(policy, launch, interpreter, runtime: runtime)
     var execution = try choice.execution(in: view)
     if !policy.runsPrograms { execution.pass = try SandboxCompiler.newPass() }
+    execution.violations = SandboxCompiler.answer(policy.violations)
 
     var mapped = MappedTrees(for: identity)
     var steps: [Step] = [.privateMounts]
@@ -112,7 +113,9 @@ package final class SandboxCompiler {
           scope: LandlockRights.scopes(offer.landlock),
           rules: try view.landlockRules(abi: offer.landlock, denials)))
     }
-    let wish = FilterWish(internet: policy.network != .none, runsPrograms: policy.runsPrograms)
+    let wish = FilterWish(
+      internet: policy.network != .none, runsPrograms: policy.runsPrograms,
+      violations: SandboxCompiler.telling(policy.violations))
     steps.append(.seccomp(program: filter(wish).bytes(pass: execution.pass)))
     steps.append(.execute(execution))
 
@@ -293,6 +296,23 @@ package final class SandboxCompiler {
     let program = SeccompFilter.compile(wish)
     filters.append((wish, program))
     return program
+  }
+
+  private static func telling(_ violations: Policy.Violations) -> FilterWish.Telling {
+    switch violations {
+    case .silent: .silent
+    case .tell, .kill: .attacks
+    case .observe: .everything
+    }
+  }
+
+  private static func answer(_ violations: Policy.Violations) -> ViolationAnswer {
+    switch violations {
+    case .silent: .none
+    case .tell: .fail
+    case .kill: .kill
+    case .observe: .go
+    }
   }
 
   private static func newPass() throws(SandboxError) -> UInt64 {

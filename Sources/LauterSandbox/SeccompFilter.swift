@@ -13,12 +13,26 @@ struct FilterWish: Equatable {
   var internet: Bool
   /// Programs may be executed; else only the first, by who knows the pass.
   var runsPrograms: Bool
+  var violations = Telling.silent
+
+  /// Of which calls init is told.
+  enum Telling {
+    case silent
+    /// Those that belong to the attack surface.
+    case attacks
+    /// All that are refused, for whatever reason.
+    case everything
+  }
 }
 
 /// Which call gets which answer.
 struct SeccompFilter {
   private var rules: [UInt32: CallRule] = [:]
+  /// What programs and libraries try in all innocence, and do without.
   private static let refused = Verdict.fail(EPERM)
+  /// What reaches past the sandbox or into seldom visited parts of the kernel, and hardly anybody tries who does not mean
+  /// to.
+  private static let attack = Verdict.tell
   /// Unknown and newer calls do not exist: libraries then take their older way.
   private static let absent = Verdict.fail(ENOSYS)
 
@@ -27,12 +41,27 @@ struct SeccompFilter {
     for group in SystemCalls.allowed {
       for name in group.names { filter.set(name, .init(otherwise: .allow)) }
     }
-    for name in SystemCalls.refused { filter.set(name, .init(otherwise: refused)) }
+    for name in SystemCalls.refused { filter.set(name, .init(otherwise: attack)) }
+    for name in SystemCalls.probed { filter.set(name, .init(otherwise: refused)) }
     filter.checkFiles()
     filter.checkProcesses(wish)
     filter.checkSockets(wish)
     filter.protectInit()
-    return SeccompProgram(filter.rules, unknown: absent)
+    return SeccompProgram(
+      filter.rules.mapValues { rule in
+        CallRule(
+          cases: rule.cases.map { .init(tests: $0.tests, verdict: told($0.verdict, wish)) },
+          otherwise: told(rule.otherwise, wish))
+      }, unknown: told(absent, wish), foreign: told(attack, wish))
+  }
+
+  /// `verdict` as far as somebody wants to be told.
+  private static func told(_ verdict: Verdict, _ wish: FilterWish) -> Verdict {
+    switch (verdict, wish.violations) {
+    case (.tell, .silent): refused
+    case (.fail, .everything): .tell
+    default: verdict
+    }
   }
 
   /// Nothing where this machine has no such call.
@@ -45,15 +74,16 @@ struct SeccompFilter {
     // loads rarely used line disciplines.
     var ioctl = CallRule(otherwise: .allow)
     for request: UInt32 in [0x5412, 0x541C, 0x5423] {
-      ioctl.add(.equal(1, request), verdict: SeccompFilter.refused)
+      ioctl.add(.equal(1, request), verdict: SeccompFilter.attack)
     }
     set("ioctl", ioctl)
     // A lease (F_SETLEASE, F_SETDELEG) on a file that the host opens makes that open(2) sleep until it is broken, again
     // and again; F_SETPIPE_SZ takes pages that are charged to the host's user.
     var fcntl = CallRule(otherwise: .allow)
-    for command: UInt32 in [1024, 1040, 1031] {
-      fcntl.add(.equal(1, command), verdict: SeccompFilter.refused)
+    for command: UInt32 in [1024, 1040] {
+      fcntl.add(.equal(1, command), verdict: SeccompFilter.attack)
     }
+    fcntl.add(.equal(1, 1031), verdict: SeccompFilter.refused)
     set("fcntl", fcntl)
     // No set-user-id and no set-group-id bit on what lies in a folder of the machine: `nosuid` holds on the worker's
     // own mount, and others reach the file by another.
@@ -75,7 +105,7 @@ struct SeccompFilter {
   private mutating func checkProcesses(_ wish: FilterWish) {
     // CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET: a user namespace gives capabilities, and
     // with them reach into parts of the kernel that ordinary users never see.
-    set("clone", .when(.any(0, 0x7E02_0000), then: SeccompFilter.refused))
+    set("clone", .when(.any(0, 0x7E02_0000), then: SeccompFilter.attack))
     // The query, Linux, and without address randomisation (0x40000), as debuggers and some Lisps want it; none that
     // makes readable memory executable.
     var personality = CallRule(otherwise: SeccompFilter.absent)
@@ -97,10 +127,14 @@ struct SeccompFilter {
     set("socketpair", .when(.equal(0, unix), then: .allow, otherwise: SeccompFilter.absent))
     var socket = CallRule(otherwise: SeccompFilter.absent)
     socket.add(.equal(0, unix), verdict: .allow)
-    // Families that programs probe for: IPX, AppleTalk, X.25, PACKET, CAN, TIPC, Bluetooth, ALG, VSOCK (no network
-    // namespace confines it), XDP. Of the rest socket(2) says that it does not exist.
-    for family: UInt32 in [4, 5, 9, 17, 29, 30, 31, 38, 40, 44] {
+    // Families that programs probe for: IPX, AppleTalk, X.25, CAN, TIPC, Bluetooth. Of the rest socket(2) says that it
+    // does not exist.
+    for family: UInt32 in [4, 5, 9, 29, 30, 31] {
       socket.add(.equal(0, family), verdict: .fail(EAFNOSUPPORT))
+    }
+    // PACKET, ALG, VSOCK (no network namespace confines it), XDP.
+    for family: UInt32 in [17, 38, 40, 44] {
+      socket.add(.equal(0, family), verdict: SeccompFilter.attack)
     }
     for family in internet {
       if wish.internet {
@@ -126,7 +160,7 @@ struct SeccompFilter {
     for name in [
       "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "prlimit64",
     ] {
-      set(name, .when(.equal(0, 1), then: SeccompFilter.refused))
+      set(name, .when(.equal(0, 1), then: SeccompFilter.attack))
     }
     // Who is 1, or all of a user's: PRIO_USER, IOPRIO_WHO_USER.
     for (name, user) in [("setpriority", 2), ("ioprio_set", 3)] as [(String, UInt32)] {

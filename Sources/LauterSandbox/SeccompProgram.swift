@@ -9,11 +9,14 @@ enum Verdict: Equatable {
   case allow
   /// The call fails with this errno and does nothing.
   case fail(Int32)
+  /// It is left to who listens, and fails with EPERM unless that one decides otherwise.
+  case tell
 
   fileprivate var action: UInt32 {
     switch self {
     case .allow: csandbox_allow()
     case .fail(let errno): csandbox_errno(UInt32(bitPattern: errno))
+    case .tell: csandbox_notify(0)
     }
   }
 }
@@ -65,8 +68,9 @@ struct SeccompProgram {
 
   /// - Parameters:
   ///   - rules: by number.
-  ///   - unknown: for every number that has no rule, and every other architecture's entry.
-  init(_ rules: [UInt32: CallRule], unknown: Verdict) {
+  ///   - unknown: for every number that has no rule.
+  ///   - foreign: for the entries of other architectures.
+  init(_ rules: [UInt32: CallRule], unknown: Verdict, foreign: Verdict) {
     var writer = SeccompWriter()
     // Ranges of numbers that are answered alike: the first of each, and where its answer is.
     var ranges: [(first: UInt32, leaf: SeccompWriter.Target)] = []
@@ -80,13 +84,15 @@ struct SeccompProgram {
       append(number, writer.block(rule))
       next = number + 1
     }
-    // The calls of x32 among them, which come with x86_64's architecture and bit 30 of the number.
     append(next, .answer(unknown.action))
+    // The calls of x32, which come with x86_64's architecture and bit 30 of the number.
+    append(0x4000_0000, .answer(foreign.action))
+    append(0x4000_0400, .answer(unknown.action))
 
     let tree = writer.tree(ranges[...])
     let number = writer.load(0, then: tree)
     let native = writer.compare(
-      .equal, csandbox_native_architecture(), yes: number, no: .answer(unknown.action))
+      .equal, csandbox_native_architecture(), yes: number, no: .answer(foreign.action))
     _ = writer.load(4, then: native)
     bytes = writer.bytes
     for at in stride(from: 0, to: bytes.count, by: 8) where bytes[at] == SeccompWriter.Code.xor {

@@ -1,8 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(CLinux)
+  import CLinux
+#endif
 #if canImport(CSandbox)
   import CSandbox
 #endif
+
+/// One of the kernel's entries and a number there, as a filter sees them.
+package struct CallEntry {
+  /// "x86_64", "x32", "i386", "aarch64", "arm", "riscv64"; empty for others.
+  package let name: String
+  /// Of this machine's own programs.
+  package let isNative: Bool
+  package let callName: String?
+
+  /// - Parameter architecture: AUDIT_ARCH_*.
+  package init(_ architecture: UInt32, _ number: UInt32) {
+    let isX32 = architecture == 0xC000_003E && number & 0x4000_0000 != 0
+    isNative = architecture == csandbox_native_architecture() && !isX32
+    switch architecture {
+    case 0xC000_003E: name = isX32 ? "x32" : "x86_64"
+    case 0x4000_0003: name = "i386"
+    case 0xC000_00B7: name = "aarch64"
+    case 0x4000_0028: name = "arm"
+    case 0xC000_00F3: name = "riscv64"
+    default: name = ""
+    }
+    let own = isX32 ? number & ~0x4000_0000 : number
+    if let text = csandbox_call_name(architecture, own) {
+      callName = String(cString: text)
+      lx_free(text)
+    } else if own < 0x4000_0000,
+      let younger = SystemCalls.younger.first(where: { $0.number == own })
+    {
+      callName = younger.name
+    } else {
+      callName = nil
+    }
+  }
+}
 
 /// The calls that a confined worker may make, by what they are for, and those that it is refused by
 /// name.
@@ -125,28 +162,34 @@ enum SystemCalls {
 
   /// Calls that reach past the sandbox, into other processes or into parts of the kernel that
   /// seldom see strangers. A program that tries one is told that it may not, rather than that the
-  /// call does not exist.
+  /// call does not exist; and the host is told that it tried.
   static let refused: [String] = [
-    // Around the filter itself.
-    "io_uring_enter", "io_uring_register", "io_uring_setup",
+    // Around the filter itself: what can only be meant, without a ring.
+    "io_uring_enter", "io_uring_register",
     // Into other processes.
-    "kcmp", "pidfd_getfd", "process_madvise", "process_mrelease", "process_vm_readv",
-    "process_vm_writev", "ptrace",
+    "pidfd_getfd", "process_vm_readv", "process_vm_writev", "ptrace",
     // Mounts, roots and namespaces.
     "chroot", "fsconfig", "fsmount", "fsopen", "fspick", "mount", "mount_setattr", "move_mount",
     "open_tree", "open_tree_attr", "pivot_root", "setns", "umount", "umount2", "unshare",
     // Files by handle, whatever the paths say.
-    "name_to_handle_at", "open_by_handle_at",
+    "open_by_handle_at",
     // Kernel memory, programs and rings.
-    "add_key", "bpf", "keyctl", "lookup_dcookie", "lsm_set_self_attr", "perf_event_open",
-    "request_key",
+    "add_key", "bpf", "keyctl", "lsm_set_self_attr", "perf_event_open", "request_key",
     "userfaultfd",
     // The machine.
-    "acct", "adjtimex", "clock_adjtime", "clock_settime", "create_module", "delete_module",
-    "fanotify_init", "fanotify_mark", "finit_module", "get_kernel_syms", "init_module", "ioperm",
-    "iopl", "kexec_file_load", "kexec_load", "migrate_pages", "modify_ldt", "move_pages",
-    "nfsservctl", "query_module", "quotactl", "quotactl_fd", "reboot", "sethostname",
-    "setdomainname", "settimeofday", "swapoff", "swapon", "syslog", "uselib", "ustat", "vhangup",
-    "vm86",
+    "acct", "clock_settime", "delete_module", "fanotify_init", "fanotify_mark", "finit_module",
+    "init_module", "ioperm", "iopl", "kexec_file_load", "kexec_load", "modify_ldt", "quotactl",
+    "quotactl_fd", "reboot", "sethostname", "setdomainname", "settimeofday", "swapoff", "swapon",
+    "syslog", "uselib", "vhangup", "vm86",
+  ]
+
+  /// Refused in the same way, but nobody is told: libraries try them in all innocence and do without, or no kernel of today
+  /// has them.
+  static let probed: [String] = [
+    // libuv, and all that has it within; allocators; OpenGL.
+    "io_uring_setup", "process_madvise", "process_mrelease", "kcmp",
+    // Which mount a file is on; how far the clock is off; on which node memory lies.
+    "name_to_handle_at", "adjtimex", "clock_adjtime", "migrate_pages", "move_pages",
+    "create_module", "get_kernel_syms", "lookup_dcookie", "nfsservctl", "query_module", "ustat",
   ]
 }

@@ -169,6 +169,7 @@ class Report:
     why: str
     stderr_tail: str
     missing: str
+    denied: str
     json: str
 
     @property

@@ -251,6 +251,21 @@ private let second: UInt64 = 1_000_000_000
     #expect(life.end(.killed, now: 0) == [])
   }
 
+  @Test func `a blocked call is the reason, with its sentence where there is one`() {
+    var life = ready()
+    var exit = Control.Exit()
+    exit.signal = 9
+    exit.blocked = true
+    exit.wallLimit = true
+    _ = life.notice(.exited(exit))
+    life.gone()
+    let told = life.reason(
+      limits: LimitsTold(), launchFailure: nil, blocked: "blocked system call ptrace")
+    #expect(told.reason == LAUTER_REASON_BLOCKED)
+    #expect(told.why == "blocked system call ptrace")
+    #expect(reason(life).why.hasPrefix("blocked system call"))
+  }
+
   @Test func `a worker that closes its session and goes on is killed`() {
     var life = ready()
     life.sessionClosed(now: 0)

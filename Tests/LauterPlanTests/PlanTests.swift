@@ -16,6 +16,7 @@ private let everyStep: [Step] = {
   execution.cpuMilliseconds = 1 << 40
   execution.hasTerminal = true
   execution.inBackground = true
+  execution.violations = .kill
   return [
     .privateMounts,
     .openTree(slot: 3, path: "/usr", device: 1 << 40, inode: .max),
@@ -70,6 +71,12 @@ private let everyStep: [Step] = {
     #expect(throws: PlanError(offset: 0)) { try Plan(decoding: bytes) }
   }
 
+  @Test func `an answer to violations that nobody gives is refused`() {
+    var bytes = Plan([.execute(Execution())]).encoded()
+    bytes[bytes.count - 1] = 4
+    #expect(throws: PlanError(offset: bytes.count - 1)) { try Plan(decoding: bytes) }
+  }
+
   @Test func `an unknown step is refused where it stands`() {
     var bytes = Plan([.privateMounts]).encoded()
     bytes[8] = 200
@@ -87,7 +94,11 @@ private let everyStep: [Step] = {
     exit.peakKiB = 1 << 33
     for notice in [
       .started, .failed(step: 12, errno: 13, call: "mount_setattr"), .exited(exit), .terminal,
-      .suspended(signal: 20),
+      .suspended(signal: 20), .violationsUntold,
+      .denied(
+        Control.Violation(
+          number: .max, architecture: 0xC000_003E, thread: 7, programCounter: 1 << 63,
+          arguments: [1, 2, .max, 4, 5, 1 << 40], count: 1 << 33)),
     ] as [Control.Notice] {
       #expect(Control.Notice(decoding: notice.encoded()) == notice)
     }
@@ -100,7 +111,9 @@ private let everyStep: [Step] = {
 
   @Test func `each reason for which init kills is a mark of its own`() {
     var seen: Set<[UInt8]> = [Control.Notice.exited(Control.Exit()).encoded()]
-    for mark in [\.wallLimit, \.cpuLimit, \.ranPaused] as [WritableKeyPath<Control.Exit, Bool>] {
+    for mark in [
+      \.wallLimit, \.cpuLimit, \.ranPaused, \.blocked,
+    ] as [WritableKeyPath<Control.Exit, Bool>] {
       var exit = Control.Exit()
       exit[keyPath: mark] = true
       let packet = Control.Notice.exited(exit).encoded()
@@ -125,6 +138,10 @@ private let everyStep: [Step] = {
     for signal: Int32 in [0, -1, 65] {
       #expect(Control.Notice(decoding: Control.Notice.suspended(signal: signal).encoded()) == nil)
     }
+    let never = Control.Violation(
+      number: 1, architecture: 2, thread: 3, programCounter: 4,
+      arguments: [UInt64](repeating: 0, count: 6), count: 0)
+    #expect(Control.Notice(decoding: Control.Notice.denied(never).encoded()) == nil)
     exit.signal = 9
     exit.code = 256
     #expect(Control.Notice(decoding: Control.Notice.exited(exit).encoded()) == nil)

@@ -13,6 +13,7 @@ import Testing
         home private
         net private
         run any
+        violations tell
         limit memory=4G
         limit processes=256
         limit open-files=4096
@@ -29,6 +30,7 @@ import Testing
         home none
         net none
         run none
+        violations kill
         limit memory=1G
         limit processes=32
         limit open-files=4096

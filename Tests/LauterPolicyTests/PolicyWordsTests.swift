@@ -29,6 +29,10 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
     ("raed", "/data", "unknown word 'raed'; did you mean 'read'?"),
     ("net", "hots", "net: unknown value 'hots'; did you mean 'host'?"),
     ("run", "sometimes", "run: unknown value 'sometimes'; known are any and none"),
+    (
+      "violations", "shout",
+      "violations: unknown value 'shout'; known are tell, kill, silent and observe"
+    ),
     ("limit", "memroy=1G", "limit: unknown value 'memroy'; did you mean 'memory'?"),
     ("limit", "memory", "limit memory: not NAME=VALUE, such as memory=1G"),
     ("device", "/dev/kvm", "device: reserved for a later version"),

@@ -5,12 +5,15 @@ struct FilterEvaluator {
   enum Action: Equatable, CustomStringConvertible {
     case allow
     case errno(Int32)
+    /// Left to who listens.
+    case notify
     case other(UInt32)
 
     init(_ value: UInt32) {
       switch value {
       case 0x7FFF_0000: self = .allow
       case 0x0005_0000...0x0005_FFFF: self = .errno(Int32(value & 0xFFFF))
+      case 0x7FC0_0000: self = .notify
       default: self = .other(value)
       }
     }
@@ -19,6 +22,7 @@ struct FilterEvaluator {
       switch self {
       case .allow: "allow"
       case .errno(let number): "errno \(number)"
+      case .notify: "notify"
       case .other(let value): "action \(value)"
       }
     }

@@ -12,10 +12,12 @@ import Testing
     let evaluator: FilterEvaluator
     let architecture = csandbox_native_architecture()
 
-    init(internet: Bool = true, pass: UInt64? = nil) throws {
-      evaluator = try FilterEvaluator(
-        SeccompFilter.compile(FilterWish(internet: internet, runsPrograms: pass == nil))
-          .bytes(pass: pass ?? 0))
+    init(
+      internet: Bool = true, pass: UInt64? = nil, violations: FilterWish.Telling = .silent
+    ) throws {
+      let wish = FilterWish(
+        internet: internet, runsPrograms: pass == nil, violations: violations)
+      evaluator = try FilterEvaluator(SeccompFilter.compile(wish).bytes(pass: pass ?? 0))
     }
 
     func decide(_ name: String, _ arguments: UInt64...) throws -> FilterEvaluator.Action {
@@ -35,7 +37,7 @@ import Testing
         counted.allowed += 1
       }
     }
-    for name in SystemCalls.refused where SystemCalls.number(name) != nil {
+    for name in SystemCalls.refused + SystemCalls.probed where SystemCalls.number(name) != nil {
       #expect(try filter.decide(name) == .errno(EPERM), "\(name)")
       counted.refused += 1
     }
@@ -48,8 +50,8 @@ import Testing
     #expect(try filter.decide("io_setup") == .errno(ENOSYS))
   }
 
-  @Test func `no call is in both lists, and none twice`() {
-    let names = SystemCalls.allowed.flatMap(\.names) + SystemCalls.refused
+  @Test func `no call is in two lists, and none twice`() {
+    let names = SystemCalls.allowed.flatMap(\.names) + SystemCalls.refused + SystemCalls.probed
     #expect(Set(names).count == names.count)
     #expect(Set(names).isDisjoint(with: ["socket", "socketpair", "personality", "clone3"]))
   }
@@ -60,13 +62,81 @@ import Testing
     #expect(try filter.evaluator.decide(read, architecture: filter.architecture) == .allow)
     // i386, and on x86_64 the calls of x32, which come with the same architecture and bit 30 of the
     // number.
-    #expect(try filter.evaluator.decide(read, architecture: 0x4000_0003) == .errno(ENOSYS))
-    #expect(try filter.evaluator.decide(3, architecture: 0x4000_0003) == .errno(ENOSYS))
+    #expect(try filter.evaluator.decide(read, architecture: 0x4000_0003) == .errno(EPERM))
+    #expect(try filter.evaluator.decide(3, architecture: 0x4000_0003) == .errno(EPERM))
     if filter.architecture == 0xC000_003E {
       let number = Int(read) | 0x4000_0000
       #expect(
-        try filter.evaluator.decide(number, architecture: filter.architecture) == .errno(ENOSYS))
+        try filter.evaluator.decide(number, architecture: filter.architecture) == .errno(EPERM))
     }
+  }
+
+  @Test func `what belongs to the attack surface is told, and nothing else`() throws {
+    let telling = try Filter(violations: .attacks)
+    let silent = try Filter()
+    for name in SystemCalls.refused where SystemCalls.number(name) != nil {
+      #expect(try telling.decide(name) == .notify, "\(name)")
+    }
+    for name in SystemCalls.probed where SystemCalls.number(name) != nil {
+      #expect(try telling.decide(name) == .errno(EPERM), "\(name)")
+    }
+    let forms: [(name: String, arguments: [UInt64], isTold: Bool)] = [
+      ("clone", [0x1000_0000 | 17], true), ("clone", [17], false),
+      ("ioctl", [0, 0x5412], true), ("ioctl", [0, 0x5412 | 1 << 32], true),
+      ("ioctl", [0, 0x541B], false),
+      ("socket", [40, 1, 0], true), ("socket", [38, 5, 0], true), ("socket", [17, 3, 0], true),
+      ("socket", [9, 1, 0], false), ("socket", [16, 3, 15], false), ("socket", [2, 1, 0], false),
+      ("prlimit64", [1], true), ("prlimit64", [0], false),
+      ("fcntl", [3, 1024], true), ("fcntl", [3, 1031], false),
+      ("chmod", [0, 0o4755], false), ("setsockopt", [3, 1, 13], false),
+      ("personality", [0x40_0000], false), ("clone3", [], false), ("io_setup", [], false),
+      ("read", [], false),
+    ]
+    for (name, arguments, isTold) in forms {
+      let number = Int(try #require(SystemCalls.number(name)))
+      func decide(_ filter: Filter) throws -> FilterEvaluator.Action {
+        try filter.evaluator.decide(number, architecture: filter.architecture, arguments)
+      }
+      #expect(try (decide(telling) == .notify) == isTold, "\(name) \(arguments)")
+      // Silent, it is the same but for the telling.
+      let same: FilterEvaluator.Action = isTold ? .errno(EPERM) : try decide(telling)
+      #expect(try decide(silent) == same, "\(name) \(arguments)")
+    }
+    #expect(try telling.evaluator.decide(3, architecture: 0x4000_0003) == .notify)
+    #expect(try silent.evaluator.decide(3, architecture: 0x4000_0003) == .errno(EPERM))
+    for number in [500, -1, 0x4000_0400] {
+      #expect(
+        try telling.evaluator.decide(number, architecture: telling.architecture) == .errno(ENOSYS))
+    }
+  }
+
+  @Test func `where all is told nothing is refused`() throws {
+    let filter = try Filter(internet: false, pass: 1, violations: .everything)
+    for number in -1..<1000 {
+      let action = try filter.evaluator.decide(number, architecture: filter.architecture)
+      #expect(action == .allow || action == .notify, "\(number): \(action)")
+    }
+    #expect(try filter.decide("read") == .allow)
+    #expect(try filter.decide("clone3") == .notify)
+    #expect(try filter.decide("execve") == .notify)
+    #expect(try filter.decide("socket", 2, 1, 0) == .notify)
+    #expect(try filter.decide("chmod", 0, 0o4755) == .notify)
+  }
+
+  @Test func `an entry has a name, whoever's it is`() {
+    let native = csandbox_native_architecture()
+    let ptrace = UInt32(csandbox_call_number("ptrace"))
+    #expect(CallEntry(native, ptrace).callName == "ptrace")
+    #expect(CallEntry(native, ptrace).isNative)
+    #expect(CallEntry(native, 467).callName == "open_tree_attr")
+    #expect(CallEntry(native, 100_000).callName == nil)
+    let i386 = CallEntry(0x4000_0003, 26)
+    #expect((i386.name, i386.callName, i386.isNative) == ("i386", "ptrace", false))
+    if native == 0xC000_003E {
+      let x32 = CallEntry(native, 0x4000_0000)
+      #expect((x32.name, x32.callName, x32.isNative) == ("x32", "read", false))
+    }
+    #expect(CallEntry(7, 1).name.isEmpty)
   }
 
   @Test func `processes and threads are made, namespaces are not`() throws {
@@ -103,10 +173,12 @@ import Testing
       #expect(try filter.decide("socket", UInt64(AF_NETLINK), 3, 0) == .allow)
       #expect(try filter.decide("socket", UInt64(AF_NETLINK), 3, 15) == .errno(ENOSYS))
       #expect(try filter.decide("socketpair", UInt64(AF_INET), 1, 0) == .errno(ENOSYS))
-      for family: UInt64 in [17, 31, 38, 40, 44] {
-        #expect(try filter.decide("socket", family, 1, 0) == .errno(EAFNOSUPPORT))
+      for (family, error) in [
+        (4, EAFNOSUPPORT), (31, EAFNOSUPPORT), (17, EPERM), (38, EPERM), (40, EPERM), (44, EPERM),
+      ] as [(UInt64, Int32)] {
+        #expect(try filter.decide("socket", family, 1, 0) == .errno(error))
         // The kernel does not look at the upper half; neither may the filter.
-        #expect(try filter.decide("socket", family | 1 << 32, 1, 0) == .errno(EAFNOSUPPORT))
+        #expect(try filter.decide("socket", family | 1 << 32, 1, 0) == .errno(error))
       }
     }
     for family in [UInt64(AF_INET), UInt64(AF_INET6)] {
@@ -168,7 +240,7 @@ import Testing
       rules[number] = number % 2 == 0 ? CallRule(otherwise: .allow) : checked
     }
     rules[4_000_000_000] = CallRule(otherwise: .fail(2))
-    let program = SeccompProgram(rules, unknown: .fail(38)).bytes(pass: 0)
+    let program = SeccompProgram(rules, unknown: .fail(38), foreign: .fail(38)).bytes(pass: 0)
     #expect(program.count / 8 > 4096, "this is larger than any that is loaded")
     let evaluator = try FilterEvaluator(program, most: 40_000)
     let architecture = csandbox_native_architecture()

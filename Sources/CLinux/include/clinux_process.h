@@ -20,10 +20,11 @@
 #endif
 static inline long lx_getpid(void) { return getpid(); }
 static inline long lx_getppid(void) { return getppid(); }
-/* vfork(2) that is safe to call from anywhere: the child runs `body` on a stack of its own, in the caller's memory, while
- * the caller sleeps until it has exec'd or exited. */
+/* vfork(2) that is safe to call from anywhere: the child runs `body` on a stack of its own, in the caller's memory and with
+ * the caller's table of descriptors (until lx_own_descriptors, or an exec), while the caller sleeps until it has exec'd or
+ * exited. */
 static inline long lx_vfork(int (*body)(void *), void *stack_top, void *argument) {
-        return lx_result(clone(body, stack_top, CLONE_VM | CLONE_VFORK | SIGCHLD, argument));
+        return lx_result(clone(body, stack_top, CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, argument));
 }
 __attribute__((noreturn)) static inline void lx_exit(int code) { _exit(code); }
 static inline long lx_set_name(const char *name) { return lx_result(prctl(PR_SET_NAME, name, 0, 0, 0)); }
@@ -33,6 +34,9 @@ static inline long lx_dup3(int from, int to, int flags) { return lx_result(dup3(
 static inline long lx_close_range(unsigned first, unsigned last, unsigned flags) {
         return lx_result(syscall(SYS_close_range, first, last, flags));
 }
+/* Leave a table of descriptors that is shared for a copy of one's own. As unshare(CLONE_FILES), for who may not call that:
+ * CLOSE_RANGE_UNSHARE, with a range in which there is nothing to close. */
+static inline long lx_own_descriptors(void) { return lx_result(syscall(SYS_close_range, ~0u, ~0u, 2)); }
 static inline long lx_umask(unsigned mask) { return umask(mask); }
 static inline long lx_sethostname(const char *name, size_t size) { return lx_result(sethostname(name, size)); }
 static inline long lx_execve(const char *path, char *const *arguments, char *const *environment) {

@@ -2,6 +2,8 @@
 #ifndef CLINUX_SECURITY_H
 #define CLINUX_SECURITY_H
 #include "clinux_base.h"
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -42,6 +44,55 @@ static inline long lx_seccomp_load(const void *program, uint16_t count) {
         } fprog = {count, program};
         return lx_result(syscall(SYS_seccomp, 1, 0, &fprog));
 }
+/* Likewise, and get a descriptor by which its SECCOMP_RET_USER_NOTIFs are answered: SECCOMP_FILTER_FLAG_NEW_LISTENER, and
+ * from Linux 5.19 on WAIT_KILLABLE_RECV, so that no signal makes the caller ask twice. -EBUSY below a filter that has one. */
+static inline long lx_seccomp_listen(const void *program, uint16_t count) {
+        struct {
+                uint16_t count;
+                const void *program;
+        } fprog = {count, program};
+        long fd = lx_result(syscall(SYS_seccomp, 1, 0x08 | 0x20, &fprog));
+        return fd == -EINVAL ? lx_result(syscall(SYS_seccomp, 1, 0x08, &fprog)) : fd;
+}
+
+/* struct seccomp_notif and struct seccomp_notif_resp, with room for what a later kernel adds. */
+typedef union lx_notification {
+        struct {
+                uint64_t id;
+                uint32_t thread, flags;
+                uint32_t number, architecture;
+                uint64_t program_counter, arguments[6];
+        } call;
+        struct {
+                uint64_t id;
+                int64_t value;
+                int32_t error;
+                uint32_t flags;
+        } answer;
+        uint8_t room[512];
+} lx_notification;
+
+/* Whether this kernel's structures have room there; -errno if it has none. SECCOMP_GET_NOTIF_SIZES. */
+static inline long lx_notifications_fit(void) {
+        uint16_t sizes[3];
+        long result = lx_result(syscall(SYS_seccomp, 3, 0, sizes));
+        return result < 0 ? result : sizes[0] <= sizeof(lx_notification) && sizes[1] <= sizeof(lx_notification);
+}
+/* Take one that poll(2) has announced. -ENOENT if its thread has died since. SECCOMP_IOCTL_NOTIF_RECV. */
+static inline long lx_notification_receive(int fd, lx_notification *notification) {
+        memset(notification, 0, sizeof *notification);
+        return lx_result(ioctl(fd, _IOC(_IOC_READ | _IOC_WRITE, '!', 0, 80), notification));
+}
+/* Let the call fail with `number`, or (0) be made. -ENOENT if its thread has died. SECCOMP_IOCTL_NOTIF_SEND. */
+static inline long lx_notification_answer(int fd, uint64_t id, int number) {
+        lx_notification answer;
+        memset(&answer, 0, sizeof answer);
+        answer.answer.id = id;
+        answer.answer.error = -number;
+        answer.answer.flags = number == 0; /* SECCOMP_USER_NOTIF_FLAG_CONTINUE */
+        return lx_result(ioctl(fd, _IOC(_IOC_READ | _IOC_WRITE, '!', 1, 24), &answer));
+}
+
 /* execve(2) by the call that a filter with a password lets through: the kernel takes ints for the descriptor and the flags,
  * a filter sees the whole registers. `pass` is the upper half of the one and of the other. */
 static inline long lx_execveat_with_pass(const char *path, char *const *arguments, char *const *environment,

@@ -31,6 +31,7 @@ struct Report
     why::Cstring
     stderr_tail::Cstring
     missing::Cstring
+    denied::Cstring
 end
 
 struct RawEvent
