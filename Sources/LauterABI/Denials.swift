@@ -3,19 +3,15 @@
 #if canImport(LauterHost)
   import LauterHost
 #endif
-#if canImport(LauterPlan)
-  import LauterPlan
-#endif
 
 extension JSONText {
   /// A call that was not the worker's to make, as the header describes it. Addresses and arguments are text: JSON's
   /// numbers do not hold 64 bits everywhere.
   mutating func add(_ denial: Denial) {
     open("{")
-    let isKind = denial.call.number != Control.Violation.others
     text("sentence", denial.sentence)
     if denial.name.isEmpty { null("name") } else { text("name", denial.name) }
-    if isKind {
+    if !denial.isOthers {
       number("number", Int64(denial.call.number))
       text("architecture", denial.architecture)
       open("[", "arguments")

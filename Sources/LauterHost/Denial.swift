@@ -34,10 +34,13 @@ package struct Denial: Sendable {
     name = entry.callName ?? ""
   }
 
+  /// It stands for all that are not told apart.
+  package var isOthers: Bool { call.number == Control.Violation.others }
+
   /// "blocked system call ptrace (101) by thread 7 at 0x7f20c1e5a3b9".
   package var sentence: String {
     let done = wasObserved ? "observed" : "blocked"
-    if call.number == Control.Violation.others {
+    if isOthers {
       return "\(done) other system calls, of more kinds than are told apart"
     }
     let foreign = architecture.isEmpty ? "foreign " : isNative ? "" : "\(architecture) "
