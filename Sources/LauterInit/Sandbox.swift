@@ -41,6 +41,8 @@ struct Sandbox: ~Copyable {
       keep(OwnedFD(adopting: Int32(descriptor)), in: slot)
     case .identity(let uid, let gid, let dropGroups):
       try become(uid, gid, dropGroups)
+    case .ordinary(let ownKeyring):
+      try becomeOrdinary(ownKeyring: ownKeyring)
     case .hostname(let name):
       try check("sethostname", lx_sethostname(name, name.utf8.count))
     case .quota(let name, let most):

@@ -80,6 +80,7 @@ private struct PlanWriter {
       u32(uid)
       u32(gid)
       flag(dropGroups)
+    case .ordinary(let ownKeyring): flag(ownKeyring)
     case .hostname(let name): text(name)
     case .quota(let name, let most):
       text(name)
@@ -178,6 +179,7 @@ extension Step {
     case .execute: 22
     case .readOnly: 23
     case .terminal: 24
+    case .ordinary: 35
     }
   }
 }
@@ -275,6 +277,7 @@ private struct PlanReader {
     case 23: return .readOnly(path: try text())
     case 30: return .quota(name: try text(), most: try u32())
     case 24: return .terminal(path: try text(), rows: try u16(), columns: try u16())
+    case 35: return .ordinary(ownKeyring: try flag())
     default: throw PlanError(offset: start)
     }
   }

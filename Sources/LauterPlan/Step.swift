@@ -16,6 +16,9 @@ package enum Step: Equatable, Sendable {
   case adoptTree(slot: UInt16, descriptor: UInt16, path: String)
   /// Become `uid` and `gid` (as seen inside), with no supplementary group if `dropGroups`.
   case identity(uid: UInt32, gid: UInt32, dropGroups: Bool)
+  /// Put off what a process inherits and no word of a policy gives: real-time scheduling and more than ordinary
+  /// priority, the right to either, a personality, timer slack. With a session keyring of its own if `ownKeyring`.
+  case ordinary(ownKeyring: Bool)
   /// Set the host name of the worker's UTS namespace.
   case hostname(String)
   /// Let the worker have at most `most` of what the kernel counts by user and user namespace as

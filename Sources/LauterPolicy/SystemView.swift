@@ -26,7 +26,9 @@ package enum SystemView {
   package static let etcNetwork = ["resolv.conf", "hosts"]
 
   /// Names in /etc that are made afresh for the worker.
-  package static let etcOwn = ["group", "hostname", "hosts", "nsswitch.conf", "passwd"]
+  package static let etcOwn = [
+    "group", "hostname", "hosts", "machine-id", "nsswitch.conf", "passwd",
+  ]
 
   /// Nodes in /dev, where they exist.
   package static let devices = ["null", "zero", "full", "random", "urandom", "tty"]
@@ -36,6 +38,10 @@ package enum SystemView {
 
   /// The worker's host name.
   package static let hostname = "lauter"
+
+  /// Every worker's machine-id, on every machine: what asks for one (D-Bus, Qt) is content, and nobody is known by it.
+  /// In form a random UUID, as machine-id(5) wants it.
+  package static let machineID = "6c617574657240008000000000000000"
 
   /// Whether the system view shows `path`, which is normalised.
   static func shows(_ path: String, network: Policy.Network) -> Bool {

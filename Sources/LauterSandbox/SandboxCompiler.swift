@@ -97,6 +97,9 @@ package final class SandboxCompiler {
     steps.append(
       .identity(
         uid: identity.insideUser, gid: identity.insideGroup, dropGroups: identity.isForeign))
+    // A keyring is charged to its user, who may have 200 keys: one that is ordinary, and needs them himself, would have
+    // none left for his next login. Keys are closed to his workers by the filter alone.
+    steps.append(.ordinary(ownKeyring: identity.isForeign))
     steps.append(.newRoot(size: 16 << 20))
     steps += view.steps
     steps += [.enterRoot, .readOnlyRoot, .dropPrivilege(lastCapability: offer.lastCapability)]

@@ -12,6 +12,8 @@ package func describe(_ step: Step) -> String {
   case .adoptTree(_, _, let path): return "take \(path), owned by the worker"
   case .identity(let uid, let gid, let dropGroups):
     return "become user \(uid) and group \(gid)" + (dropGroups ? ", with no other group" : "")
+  case .ordinary(let ownKeyring):
+    return "put off inherited priority and personality" + (ownKeyring ? ", and the keyring" : "")
   case .hostname(let name): return "set the host name \(name)"
   case .loopback: return "bring up the loopback"
   case .newRoot(let size): return "new root of \(sizeText(size))"

@@ -46,7 +46,8 @@ struct Denials {
       guard isTolerant else {
         throw SandboxError(
           .unsupported, subject: entry.path,
-          message: "deny \(entry.path): \(reason); to make do with a cover over the name, which goes "
+          message:
+            "deny \(entry.path): \(reason); to make do with a cover over the name, which goes "
             + "when the host renames something over it, add --allow-missing deny")
       }
       covered.append(entry.path)
@@ -59,7 +60,9 @@ struct Denials {
   ///
   /// Names of special files and symbolic links are left out (a link's target has a rule of its own), and so is what is
   /// a denied file under another name.
-  func beside(in folder: String, of view: View) throws(SandboxError) -> [(path: String, isDirectory: Bool)] {
+  func beside(in folder: String, of view: View) throws(SandboxError) -> [(
+    path: String, isDirectory: Bool
+  )] {
     var found: [(path: String, isDirectory: Bool)] = []
     var files: [(UInt64, UInt64)] = []
     for path in kept {
@@ -96,7 +99,8 @@ struct Denials {
         let path = kept.first { PolicyPath.isBelow($0, folder) } ?? folder
         throw SandboxError(
           .unsupported, subject: path,
-          message: "deny \(path): more than \(Denials.mostBeside) files and folders lie beside it and "
+          message:
+            "deny \(path): more than \(Denials.mostBeside) files and folders lie beside it and "
             + "beside the folders on the way to it (in \(folder)), too many for rules of their own; "
             + "deny the folder that holds it, or name what may be read instead")
       }
@@ -107,7 +111,8 @@ struct Denials {
     do throws(KernelError) { return try HostFile.list(folder) } catch {
       throw SandboxError(
         error.errno == EACCES ? .denied : .system, subject: folder,
-        message: "deny \(kept.first { PolicyPath.isBelow($0, folder) } ?? folder): to grant what lies "
+        message:
+          "deny \(kept.first { PolicyPath.isBelow($0, folder) } ?? folder): to grant what lies "
           + "beside it the host has to list \(folder): \(error.call): \(errnoText(error.errno))",
         errno: error.errno)
     }
@@ -122,7 +127,8 @@ extension View {
       switch entry.kind {
       // Whoever makes files in a folder has Landlock's rights over all that is below it. A link leads to one such.
       case .tmpfs, .link:
-        return "it lies below \(entry.path), which is memory of the worker's own, and Landlock cannot "
+        return
+          "it lies below \(entry.path), which is memory of the worker's own, and Landlock cannot "
           + "let it make files there and keep this one from it"
       default: break
       }

@@ -47,6 +47,7 @@ extension View {
     }
     put("/etc/hosts", .file(try View.hosts(policy.network)))
     put("/etc/hostname", .file(Array((SystemView.hostname + "\n").utf8)))
+    put("/etc/machine-id", .file(Array((SystemView.machineID + "\n").utf8)))
     // Without the machine's directory services, whose sockets are not here.
     put("/etc/nsswitch.conf", .file(Array(View.nameServices.utf8)))
     let home = policy.homePath ?? "/tmp"

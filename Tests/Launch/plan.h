@@ -75,6 +75,11 @@ static inline uint32_t step_hostname(plan *p, const char *name) {
         put_text(p, name);
         return n;
 }
+static inline uint32_t step_ordinary(plan *p, int own_keyring) {
+        uint32_t n = step(p, 35);
+        put(p, own_keyring, 1);
+        return n;
+}
 static inline uint32_t step_loopback(plan *p) { return step(p, 6); }
 static inline uint32_t step_new_root(plan *p, uint64_t size) {
         uint32_t n = step(p, 7);

@@ -9,6 +9,8 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -231,10 +233,75 @@ static void adopts_an_id_mapped_tree(void) {
         close(tree);
 }
 
+/* What the worker of a host with these says of itself, with the step or without. */
+static const char *inherited(int is_ordinary) {
+        plan p;
+        const char *text;
+        plan_begin(&p);
+        step_private_mounts(&p);
+        step_open_tree(&p, 0, probe_folder);
+        step_identity(&p, is_root() ? 1000 : getuid(), is_root() ? 1000 : getgid(), is_root());
+        if (is_ordinary) step_ordinary(&p, is_root());
+        step_new_root(&p, 1 << 20);
+        step_attach(&p, 0, "/bin", READ, 1);
+        end_building(&p);
+        execution e = {.candidates = {PROBE}, .arguments = {"probe", "inherited"}};
+        step_execute(&p, &e);
+        run_to_end(&p, NULL, &text);
+        return text;
+}
+
+static void puts_off_what_it_inherits(void) {
+        enum { OTHER = 0, FIFO = 1, RANDOMIZE_NOT = 0x0040000 };
+        int priority = 1;
+        char keyring[32], state[160];
+        struct rlimit nice, real_time;
+        long mine = syscall(SYS_keyctl, 1, NULL), slack = prctl(PR_GET_TIMERSLACK);
+        int has_keys = mine > 0;
+        personality(RANDOMIZE_NOT);
+        prctl(PR_SET_TIMERSLACK, 1234567);
+        if (is_root()) {
+                /* Refused where a container's root has no CAP_SYS_RESOURCE. */
+                setrlimit(RLIMIT_NICE, &(struct rlimit){40, 40});
+                setrlimit(RLIMIT_RTPRIO, &(struct rlimit){9, 9});
+                syscall(SYS_ioprio_set, 1, 0, 1 << 13 | 4);
+                setpriority(PRIO_PROCESS, 0, -5);
+        }
+        /* Not every container lets even its root have real time. */
+        int is_urgent = is_root() && syscall(SYS_sched_setscheduler, 0, FIFO, &priority) == 0;
+        const char *text = inherited(0);
+        snprintf(keyring, sizeof keyring, "keyring %ld\n", mine);
+        getrlimit(RLIMIT_NICE, &nice);
+        getrlimit(RLIMIT_RTPRIO, &real_time);
+        int priority_now = getpriority(PRIO_PROCESS, 0);
+        /* As the host has it: the probe can see it all. Who runs in real time has no timer slack. */
+        snprintf(state, sizeof state, "policy %d nice %d io %d personality 40000 slack %d rights %llu %llu ",
+                 is_urgent ? FIFO : OTHER, priority_now, is_root() ? 1 : 0, is_urgent ? 0 : 1234567,
+                 (unsigned long long)nice.rlim_max, (unsigned long long)real_time.rlim_max);
+        expect_text(text, state);
+        if (has_keys) expect_text(text, keyring);
+        text = inherited(1);
+        /* Who is less than ordinary stays so. */
+        snprintf(state, sizeof state, "policy 0 nice %d io 0 personality 0 slack 50000 rights 0 0 ",
+                 priority_now > 0 ? priority_now : 0);
+        expect_text(text, state);
+        if (has_keys && is_root()) expect_no_text(text, keyring);
+
+        priority = 0;
+        if (is_urgent) syscall(SYS_sched_setscheduler, 0, OTHER, &priority);
+        if (is_root()) {
+                setpriority(PRIO_PROCESS, 0, 0);
+                syscall(SYS_ioprio_set, 1, 0, 0);
+        }
+        prctl(PR_SET_TIMERSLACK, slack);
+        personality(0);
+}
+
 void sandbox_tests(void) {
         test("the new root holds what was put there, as it was asked", builds_the_root);
         test("limits, Landlock and a filter bind the worker", restricts_the_worker);
         test("a program passes a filter that lets nobody else execute", passes_the_filter);
+        test("a worker puts off what it would inherit of its host", puts_off_what_it_inherits);
         test("the loopback interface comes up when asked", loopback);
         if (is_root()) test("an id-mapped tree that the host made is writable", adopts_an_id_mapped_tree);
 }

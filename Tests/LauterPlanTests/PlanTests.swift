@@ -22,7 +22,8 @@ private let everyStep: [Step] = {
     .openTree(slot: 3, path: "/usr", device: 1 << 40, inode: .max),
     .adoptTree(slot: 65535, descriptor: 9, path: "/data"),
     .identity(uid: 1000, gid: .max, dropGroups: true),
-    .hostname("worker"), .loopback, .newRoot(size: 1 << 20),
+    .ordinary(ownKeyring: true), .ordinary(ownKeyring: false), .hostname("worker"), .loopback,
+    .newRoot(size: 1 << 20),
     .directory(path: "/a/b", mode: 0o1777),
     .file(path: "/etc/passwd", mode: 0o644, contents: [0, 255, 10]),
     .symlink(path: "/bin", target: "usr/bin"),
@@ -35,7 +36,8 @@ private let everyStep: [Step] = {
     .terminal(path: "/dev/pts/ptmx", rows: 24, columns: .max),
     .limit(resource: 2, soft: 0, hard: .max),
     .landlock(
-      filesystem: 0x1fff, network: 3, scope: 3, rules: [
+      filesystem: 0x1fff, network: 3, scope: 3,
+      rules: [
         LandlockRule(path: "/usr", access: 13),
         LandlockRule(path: "/srv/x", access: 4, ifThere: true),
       ]),

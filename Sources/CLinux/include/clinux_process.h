@@ -47,6 +47,28 @@ static inline long lx_setgroups_none(void) { return lx_result(syscall(SYS_setgro
 static inline long lx_setresgid(uint32_t gid) { return lx_result(syscall(SYS_setresgid, gid, gid, gid)); }
 static inline long lx_setresuid(uint32_t uid) { return lx_result(syscall(SYS_setresuid, uid, uid, uid)); }
 
+/* Scheduling of the calling thread, by the system calls themselves: musl's functions refuse. */
+static inline long lx_sched_policy(void) { return lx_result(syscall(SYS_sched_getscheduler, 0)); }
+/* Real time or with deadlines: before all ordinary processes. The bit above is SCHED_RESET_ON_FORK. */
+static inline int lx_sched_is_urgent(long policy) {
+        policy &= ~0x40000000L;
+        return policy == SCHED_FIFO || policy == SCHED_RR || policy == 6 /* SCHED_DEADLINE */;
+}
+static inline long lx_sched_become_other(void) {
+        int priority = 0;
+        return lx_result(syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &priority));
+}
+/* 20 minus the nice value, as the kernel returns it: 1 to 40, more is better. */
+static inline long lx_nice_by_twenty(void) { return lx_result(syscall(SYS_getpriority, PRIO_PROCESS, 0)); }
+static inline long lx_set_nice(int nice) { return lx_result(syscall(SYS_setpriority, PRIO_PROCESS, 0, nice)); }
+/* Of the calling thread (IOPRIO_WHO_PROCESS, 0); the class is in the upper bits. */
+enum { LX_IO_CLASS_SHIFT = 13, LX_IO_CLASS_REAL_TIME = 1 };
+static inline long lx_io_priority(void) { return lx_result(syscall(SYS_ioprio_get, 1, 0)); }
+static inline long lx_set_io_priority(int priority) { return lx_result(syscall(SYS_ioprio_set, 1, 0, priority)); }
+static inline long lx_personality(unsigned long persona) { return lx_result(syscall(SYS_personality, persona)); }
+/* A new session keyring without a name, of which nobody else knows. */
+static inline long lx_join_session_keyring(void) { return lx_result(syscall(SYS_keyctl, 1, NULL)); }
+
 /* Signals: a set is the kernel's, bit `number - 1`. */
 static inline long lx_sigprocmask(int how, uint64_t set) {
         return lx_result(syscall(SYS_rt_sigprocmask, how, &set, NULL, sizeof set));

@@ -114,7 +114,9 @@ enum {
         LX_RLIMIT_NPROC = RLIMIT_NPROC,
         LX_RLIMIT_NOFILE = RLIMIT_NOFILE,
         LX_RLIMIT_SIGPENDING = RLIMIT_SIGPENDING,
-        LX_RLIMIT_MSGQUEUE = RLIMIT_MSGQUEUE
+        LX_RLIMIT_MSGQUEUE = RLIMIT_MSGQUEUE,
+        LX_RLIMIT_NICE = RLIMIT_NICE,
+        LX_RLIMIT_RTPRIO = RLIMIT_RTPRIO
 };
 static inline long lx_setrlimit(unsigned resource, uint64_t soft, uint64_t hard) {
         uint64_t pair[2] = {soft, hard};
