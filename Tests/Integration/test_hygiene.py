@@ -61,15 +61,12 @@ def test_the_way_back_to_privilege_is_locked(host):
 
 
 @pytest.mark.parametrize("preset", ["notebook", "strict"])
-def test_keys_are_neither_listed_nor_reached(host, bench, preset):
+def test_keys_are_not_listed(host, preset):
+    """That keyctl is refused, the escape suite tells; that the session keyring is another, Tests/Launch."""
     words = [("run", "any")] if preset == "strict" else []
     assert os.path.exists("/proc/keys"), "no keys to hide"
     said = Shell(host, Policy(preset, *words)).run("cat /proc/keys")
     assert "Permission denied" in said or "No such file" in said
-    # KEYCTL_GET_KEYRING_ID of the session keyring; the twin is in Tests/Launch, which has no filter.
-    policy = Policy(preset, ("read", bench.folder), *words)
-    if os.uname().machine == "x86_64":
-        assert bench.inside("syscall", 250, 0, -3, 0, policy=policy) == "EPERM"
 
 
 SWAPS = 150

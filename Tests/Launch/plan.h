@@ -193,6 +193,7 @@ static inline uint32_t step_execute(plan *p, const execution *e) {
         put(p, e->pass, 8);
         put(p, (uint64_t)e->has_terminal, 1);
         put(p, (uint64_t)e->in_background, 1);
+        put(p, 0, 1); /* violations are told to nobody */
         return n;
 }
 
