@@ -43,6 +43,7 @@ struct SeccompFilter {
     }
     for name in SystemCalls.refused { filter.set(name, .init(otherwise: attack)) }
     for name in SystemCalls.probed { filter.set(name, .init(otherwise: refused)) }
+    for name in SystemCalls.idle { filter.set(name, .init(otherwise: .fail(0))) }
     filter.checkFiles()
     filter.checkProcesses(wish)
     filter.checkSockets(wish)

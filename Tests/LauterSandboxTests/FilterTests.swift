@@ -265,6 +265,12 @@ import Testing
     }
   }
 
+  @Test func `the whole machine's files are not written back`() throws {
+    let filter = try Filter()
+    for name in ["sync", "syncfs"] { #expect(try filter.decide(name) == .errno(0)) }
+    for name in ["fsync", "fdatasync"] { #expect(try filter.decide(name) == .allow) }
+  }
+
   @Test func `no file becomes a set-id program`() throws {
     let filter = try Filter()
     for bits: UInt64 in [0o4755, 0o2755, 0o6000] {
