@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Thousands of workers, one after the other and a few at a time: the host is as it was before."""
 
+import mmap
 import os
 import resource
 import signal
@@ -69,6 +70,8 @@ def test_the_probes_see_what_they_look_for():
     before = Size()
     fd = os.open("/dev/null", os.O_RDONLY)
     block = bytearray(os.urandom(1)) * (64 << 20)
+    with open(__file__, "rb") as file:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # of a file: no other merges with it
     child = os.fork()
     if child == 0:
         time.sleep(60)
@@ -82,6 +85,7 @@ def test_the_probes_see_what_they_look_for():
     assert after.traces.leaks_since(before.traces)["descriptors"] and after.mappings > before.mappings
     assert after.resident - before.resident > 60 << 20
     os.close(fd)
+    mapping.close()
     del block
 
 
