@@ -400,7 +400,8 @@ class WithoutATerminal(TerminalTest):
         shell.prompt()
         shell.until(lambda: size() > still, "ticking again")
         shell.type("fg\n")
-        shell.expect("> out")
+        # The shell says so before it hands the terminal over.
+        shell.until(lambda: os.tcgetpgrp(shell.master) == pid, "in front")
         shell.type("\x03")
         shell.prompt()
         self.assertIn("status 130", shell.run("echo status $?"))

@@ -340,7 +340,7 @@ if child == 0:
     os._exit(0)
 os.waitpid(child, 0)
 for number in (1, 2, 3, 15, 20, 21, 22): attempt(f"kill {number}", lambda: os.kill(1, number))
-attempt("drain", lambda: termios.tcflush(0, termios.TCIOFLUSH))
+attempt("flush", lambda: termios.tcflush(0, termios.TCIFLUSH))
 print("over")
 time.sleep(1000)
 """))  # fmt: skip
