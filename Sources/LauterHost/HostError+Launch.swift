@@ -58,6 +58,9 @@ extension HostError {
       self.init(
         LAUTER_ERROR_LAUNCH, subject: what, errno: errno, step: Int32(step),
         "step \(step), \(what): \(text)")
+      if let diagnosis = diagnose(.step(failed), errno, Circumstances.here()) {
+        message += "; " + diagnosis.sentence
+      }
       return
     }
     let program = execution.arguments.first ?? ""
