@@ -341,7 +341,10 @@ struct Sandbox: ~Copyable {
   private mutating func coverBoot(_ proc: borrowing OwnedFD) throws(KernelError) {
     let place: StaticString = "sys/kernel/random/boot_id"
     var status = lx_status()
-    guard hasNewRoot, lx_fstatat(proc.raw, place.cString, &status) == 0 else { return }
+    guard hasNewRoot else { return }
+    let found = lx_fstatat(proc.raw, place.cString, &status)
+    if found == -Int(ENOENT) { return }
+    try check("fstatat", found)
     try makeFile("/" + bootName.description, 0o444, try newBoot())
     let flags = LX_OPEN_TREE_CLONE | UInt32(O_CLOEXEC)
     let fd = try check("open_tree", lx_open_tree(rootFD, bootName.cString, flags))
