@@ -115,8 +115,10 @@ static uint64_t get(const uint8_t *bytes, int size) {
         return value;
 }
 
+enum { PACKET = 80 }; /* Control.size */
+
 packet hear(const worker *w) {
-        uint8_t b[64];
+        uint8_t b[PACKET];
         struct pollfd fd = {.fd = w->control, .events = POLLIN};
         packet p = {0};
         int ready = poll(&fd, 1, 10000);
@@ -135,7 +137,7 @@ packet hear(const worker *w) {
 }
 
 void order(const worker *w, int number, int group) {
-        uint8_t b[64] = {1, (uint8_t)group, 0, 0, (uint8_t)number};
+        uint8_t b[PACKET] = {1, (uint8_t)group, 0, 0, (uint8_t)number};
         expect(send(w->control, b, sizeof b, MSG_NOSIGNAL) == sizeof b, "init took no order: %s", strerror(errno));
 }
 
