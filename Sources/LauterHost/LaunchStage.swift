@@ -38,6 +38,7 @@ enum LaunchStage {
     case CLAUNCH_STAGE_DESCRIPTORS: "placing init's descriptors"
     case CLAUNCH_STAGE_CAPABILITIES: capabilities
     case CLAUNCH_STAGE_EXEC: exec
+    case CLAUNCH_STAGE_SIGNALS: "rt_sigprocmask"
     default: "claunch_spawn"
     }
   }

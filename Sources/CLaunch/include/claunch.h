@@ -29,7 +29,8 @@ typedef enum claunch_stage {
         CLAUNCH_STAGE_GID_MAP = 7,      /* write /proc/PID/gid_map */
         CLAUNCH_STAGE_DESCRIPTORS = 8,  /* put init's descriptors in their places */
         CLAUNCH_STAGE_CAPABILITIES = 9, /* raise inheritable and ambient capabilities */
-        CLAUNCH_STAGE_EXEC = 10         /* execveat of init's image */
+        CLAUNCH_STAGE_EXEC = 10,        /* execveat of init's image */
+        CLAUNCH_STAGE_SIGNALS = 11      /* rt_sigprocmask around the clones */
 } claunch_stage;
 
 typedef struct claunch_request {
