@@ -38,6 +38,8 @@ struct Sandbox: ~Copyable {
     case .openTree(let slot, let path, let device, let inode):
       try openTree(slot, path, device, inode)
     case .adoptTree(let slot, let descriptor, _):
+      // Told here, where the path is known, rather than by whoever attaches the slot.
+      try check("fcntl", lx_fd_flags(Int32(descriptor)))
       keep(OwnedFD(adopting: Int32(descriptor)), in: slot)
     case .identity(let uid, let gid, let dropGroups):
       try become(uid, gid, dropGroups)

@@ -115,7 +115,7 @@ static uint64_t get(const uint8_t *bytes, int size) {
         return value;
 }
 
-enum { PACKET = 80 }; /* Control.size */
+enum { PACKET = 80, NAME = 48 }; /* Control.size, Control.nameMax */
 
 packet hear(const worker *w) {
         uint8_t b[PACKET];
@@ -130,6 +130,7 @@ packet hear(const worker *w) {
         p.step = (uint32_t)get(b + 4, 4);
         p.error = p.signal = (int)get(b + 8, 4);
         p.code = (int)p.step;
+        if (p.kind == FAILED && p.flags <= NAME) memcpy(p.call, b + PACKET - NAME, (size_t)p.flags);
         p.user_us = get(b + 16, 8);
         p.system_us = get(b + 24, 8);
         p.peak_kib = get(b + 32, 8);
@@ -190,6 +191,13 @@ static packet first_word(const plan *p, const options *o) {
         expect(ended(&w, 5000) || first.kind == STARTED, "init does not end");
         forget(&w);
         return first;
+}
+
+void expect_failure_of(const plan *p, const options *o, uint32_t number, const char *call, int error) {
+        packet first = first_word(p, o);
+        expect(first.kind == FAILED && first.step == number && first.error == error && !strcmp(first.call, call),
+               "wanted step %u (a %d) %s %s; got kind %d step %u %s %s", number, p->codes[number - 1], call,
+               strerror(error), first.kind, first.step, first.call, strerror(first.error));
 }
 
 void expect_failure(const plan *p, uint32_t number, int error) {

@@ -18,6 +18,7 @@ typedef struct packet {
         uint32_t step;
         int error, code, signal, flags;
         uint64_t user_us, system_us, peak_kib;
+        char call[64]; /* what failed */
 } packet;
 enum { CLOSED = 0, FAILED = 1, STARTED = 2, EXITED = 3 };
 
@@ -60,6 +61,9 @@ packet run_to_end(const plan *p, const options *o, const char **text);
 
 /* Start a plan that fails at step `number` with `error`; nothing else will do. */
 void expect_failure(const plan *p, uint32_t number, int error);
+
+/* The same with options, and `call` as what failed. */
+void expect_failure_of(const plan *p, const options *o, uint32_t number, const char *call, int error);
 
 /* Open descriptors of this process; processes whose arguments contain `token`. */
 int count_descriptors(void);

@@ -11,6 +11,7 @@ typedef struct plan {
         uint8_t bytes[65536];
         size_t size;
         uint32_t steps;
+        uint8_t codes[256]; /* of the steps */
 } plan;
 
 static inline void put(plan *p, uint64_t value, int size) {
@@ -31,6 +32,7 @@ static inline void put_texts(plan *p, const char *const *texts) {
 
 /* Begin a step; returns its number. */
 static inline uint32_t step(plan *p, int code) {
+        if (p->steps < 256) p->codes[p->steps] = (uint8_t)code;
         put(p, (uint64_t)code, 1);
         p->steps++;
         for (int i = 0; i < 4; i++) p->bytes[4 + i] = (uint8_t)(p->steps >> (8 * i));
@@ -171,6 +173,19 @@ static inline uint32_t step_seccomp(plan *p, const void *program, size_t size) {
 static inline uint32_t step_read_only(plan *p, const char *path) {
         uint32_t n = step(p, 23);
         put_text(p, path);
+        return n;
+}
+static inline uint32_t step_quota(plan *p, const char *name, uint32_t most) {
+        uint32_t n = step(p, 30);
+        put_text(p, name);
+        put(p, most, 4);
+        return n;
+}
+static inline uint32_t step_terminal(plan *p, const char *path, int rows, int columns) {
+        uint32_t n = step(p, 24);
+        put_text(p, path);
+        put(p, (uint64_t)rows, 2);
+        put(p, (uint64_t)columns, 2);
         return n;
 }
 

@@ -59,6 +59,7 @@ static inline long lx_set_nonblocking(int fd) {
 static inline long lx_fchown(int fd, unsigned uid, unsigned gid) { return lx_result(fchown(fd, uid, gid)); }
 static inline long lx_dup_above(int fd, int least) { return lx_result(fcntl(fd, F_DUPFD_CLOEXEC, least)); }
 static inline long lx_fd_is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
+static inline long lx_fd_flags(int fd) { return lx_result(fcntl(fd, F_GETFD)); }
 
 static inline long lx_epoll_create(void) { return lx_result(epoll_create1(EPOLL_CLOEXEC)); }
 static inline long lx_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t key) {
