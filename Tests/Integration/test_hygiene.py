@@ -2,10 +2,7 @@
 """What a worker is born with, and as whom: nothing of its host's but what was given. What a host with unusual priorities
 and limits hands down is tried in Tests/Launch."""
 
-import collections
-import ctypes
 import os
-import signal
 
 import ffi
 import pytest
@@ -67,45 +64,3 @@ def test_keys_are_not_listed(host, preset):
     assert os.path.exists("/proc/keys"), "no keys to hide"
     said = Shell(host, Policy(preset, *words)).run("cat /proc/keys")
     assert "Permission denied" in said or "No such file" in said
-
-
-SWAPS = 150
-
-
-@pytest.mark.parametrize("word", ["read", "write"])
-def test_a_folder_swapped_for_a_link_while_workers_start_shows_nothing_else(host, outside_tmp, word):
-    """The folder, and the one above it, change places with links to what no policy gives: / and /proc. A policy that is
-    resolved while a link is there is refused as such; what is swapped later must not be shown in the folder's place."""
-    folder = outside_tmp / "above" / "sys"  # /proc has such a one
-    folder.mkdir(parents=True)
-    (folder / "name").touch()
-    (outside_tmp / "to-root").symlink_to("/")
-    (outside_tmp / "to-proc").symlink_to("/proc")
-    libc = ctypes.CDLL(None)
-    swapper = os.fork()
-    if swapper == 0:
-        pairs = [(folder, outside_tmp / "to-root"), (outside_tmp / "above", outside_tmp / "to-proc")]
-        while True:
-            for there, link in pairs:
-                for _ in range(2):  # RENAME_EXCHANGE, there and back: never is nothing there
-                    libc.renameat2(-100, bytes(there), -100, bytes(link), 2)
-    said = collections.Counter()
-    try:
-        for _ in range(SWAPS):
-            launch = ffi.Launch("program", "/bin/ls", str(folder))
-            try:
-                worker = host.spawn(Policy("notebook", (word, folder)), launch)
-            except ffi.LauterError as error:
-                said[error.name] += 1
-                continue
-            report = worker.exited().report
-            if report.reason_name == "LAUNCH_FAILED":
-                said["refused by init"] += 1
-            else:
-                said[worker.output(C.STREAM_STDOUT).decode()] += 1
-    finally:
-        os.kill(swapper, signal.SIGKILL)
-        os.waitpid(swapper, 0)
-    assert set(said) - {"name\n"} <= {"INVALID", "SYSTEM", "refused by init"}, said
-    # Both a launch that went well and one that was swapped under, or nothing was tried.
-    assert said["name\n"] and sum(said.values()) - said["name\n"], said
