@@ -4,9 +4,8 @@ and limits hands down is tried in Tests/Launch."""
 
 import os
 
-import ffi
 import pytest
-from ffi import C, Policy
+from ffi import Policy
 from shells import Shell
 
 DEVICES = ["fd", "full", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"]
