@@ -113,6 +113,16 @@ def test_the_same_file_under_another_name_beside_it_is_denied(host, folder):
     assert CLOSED in shell.run(f"cat {folder}/link")
 
 
+def test_a_name_that_unicode_calls_the_same_is_another_file(host, folder):
+    composed, decomposed = folder / "caf\u00e9", folder / "cafe\u0301"
+    composed.write_text("composed")
+    decomposed.write_text("decomposed")
+    for denied, beside in ((composed, decomposed), (decomposed, composed)):
+        shell = Shell(host, Policy("notebook", ("read", folder), ("deny", denied)))
+        assert CLOSED in shell.run(f"cat {denied}")
+        assert shell.run(f"cat {beside}") == beside.read_text()
+
+
 def test_a_link_beside_a_denied_file_leads_where_it_may(host, folder):
     (folder / "link").symlink_to("inner/file")
     shell = Shell(host, Policy("notebook", ("read", folder), ("deny", folder / "secret")))
