@@ -74,7 +74,9 @@ def test_signal_dispositions_and_masks_of_the_host_do_not_reach_the_worker(host,
         for number in caught:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, 40])
-        assert bench.outside("signals").startswith("blocked 12 40 ignored 1 10")
+        blocked, ignored = bench.outside("signals").removeprefix("blocked").split("ignored")
+        # At least: whoever runs the tests in the background of a script has them ignore SIGINT and SIGQUIT already.
+        assert {"12", "40"} <= set(blocked.split()) and {"1", "10", "15"} <= set(ignored.split())
         assert bench.inside("signals") == "blocked ignored"
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2, 40])
