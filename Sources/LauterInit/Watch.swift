@@ -220,7 +220,9 @@ struct Watch: ~Copyable {
 
   private mutating func lookWhilePaused(_ now: UInt64) {
     guard var pause, processes.areSeen, now >= pause.due else { return }
-    switch pause.look(processes.used(), now: now) {
+    var anyAwake = false
+    processes.each { if processes.runsOn($0) { anyAwake = true } }
+    switch pause.look(processes.used(), anyAwake: anyAwake, now: now) {
     case .quiet: break
     case .runsOn: processes.each { if processes.runsOn($0) { _ = lx_kill($0, SIGSTOP) } }
     case .hopeless:

@@ -5,8 +5,9 @@
 ///
 /// Every process has been sent SIGSTOP, by one system call that no fork runs away from. That a process is continued by
 /// another is impossible, since all are stopped; but a timer of its own, or a kill of one of its kin from outside, can
-/// have the kernel send it SIGCONT. So init looks at the CPU time that is used meanwhile: now and then, ever more
-/// rarely. Who was continued is stopped again; who does it over and over is killed.
+/// have the kernel send it SIGCONT. So init looks, now and then and ever more rarely, for who is awake, and at the CPU
+/// time that is used meanwhile: it tells of threads whose process has no first one any more. Who was continued is
+/// stopped again; who does it over and over is killed.
 package struct Pause: Sendable {
   package let began: UInt64
   package private(set) var due: UInt64
@@ -18,7 +19,8 @@ package struct Pause: Sendable {
   package private(set) var heldForGroup: UInt64 = 0
 
   private static let longest: UInt64 = 10_000_000_000
-  /// What the kernel may do between two looks for a process that is stopping: free memory, say.
+  /// What the kernel may do for processes that are stopping: free memory, say. Not between two looks: who takes less
+  /// than that each time would never be found.
   private static let tolerated: UInt64 = 10_000_000
   private static let mostStrikes = 5
 
@@ -29,12 +31,17 @@ package struct Pause: Sendable {
 
   package enum Finding: Sendable { case quiet, runsOn, hopeless }
 
-  /// What has been used by now says whether the tree is still.
-  package mutating func look(_ used: UInt64, now: UInt64) -> Finding {
+  /// Whether the tree is still, by what has been used by now and by whether anybody is awake. The first look only notes:
+  /// some may not have stopped yet.
+  package mutating func look(_ used: UInt64, anyAwake: Bool, now: UInt64) -> Finding {
     wait = min(wait * 2, Pause.longest)
     due = now + wait
-    defer { self.used = used }
-    guard let before = self.used, used > before + Pause.tolerated else { return .quiet }
+    guard let before = self.used else {
+      self.used = used
+      return .quiet
+    }
+    guard anyAwake || used > before + Pause.tolerated else { return .quiet }
+    self.used = used
     strikes += 1
     return strikes < Pause.mostStrikes ? .runsOn : .hopeless
   }

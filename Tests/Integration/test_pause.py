@@ -329,6 +329,30 @@ def test_who_has_the_kernel_continue_it_is_stopped_again_and_then_killed(host, b
     assert "paused" in report.why
 
 
+@pytest.mark.once
+def test_who_is_continued_and_takes_hardly_any_cpu_is_found_as_well(host):
+    # Writes a byte each 100 ms, and has a timer continue it each 20.
+    text = """
+import ctypes, os, signal, time
+signal.signal(signal.SIGCONT, lambda *_: None)
+libc = ctypes.CDLL(None, use_errno=True)
+event = (ctypes.c_byte * 64)()
+ctypes.c_int.from_buffer(event, 8).value = signal.SIGCONT
+timer = ctypes.c_void_p()
+assert libc.timer_create(1, event, ctypes.byref(timer)) == 0
+assert libc.timer_settime(timer, 0, (ctypes.c_long * 4)(0, 20_000_000, 0, 20_000_000), None) == 0
+while True:
+    time.sleep(0.1)
+    os.write(1, b"x")
+"""
+    worker = host.spawn(ffi.Policy("notebook"), ffi.Launch("program", "python3", "-u", "-c", text))
+    here(host, worker)
+    worker.pause()
+    report = worker.exited(20).report
+    assert report.reason == C.REASON_PROTOCOL, report
+    assert "paused" in report.why
+
+
 def test_who_is_continued_from_outside_is_stopped_again(host, bench):
     worker = host.spawn(bench.policy(), bench.burner("tree", 1))
     here(host, worker)

@@ -85,7 +85,7 @@ private let ms: UInt64 = 1_000_000
     var pause = Pause(now: 0)
     var looks = 0
     while pause.due < 600_000 * ms {
-      #expect(pause.look(7 * ms, now: pause.due) == .quiet)
+      #expect(pause.look(7 * ms, anyAwake: false, now: pause.due) == .quiet)
       looks += 1
     }
     #expect(looks < 70)
@@ -97,7 +97,7 @@ private let ms: UInt64 = 1_000_000
     var findings: [Pause.Finding] = []
     while findings.last != .hopeless && findings.count < 20 {
       let before = pause.due
-      findings.append(pause.look(used, now: pause.due))
+      findings.append(pause.look(used, anyAwake: false, now: pause.due))
       used += pause.due - before
     }
     #expect(findings == [.quiet, .runsOn, .runsOn, .runsOn, .runsOn, .hopeless])
@@ -106,9 +106,24 @@ private let ms: UInt64 = 1_000_000
 
   @Test func `what the kernel does on the way to a stop is none's going on`() {
     var pause = Pause(now: 0)
-    _ = pause.look(0, now: pause.due)
-    #expect(pause.look(9 * ms, now: pause.due) == .quiet)
-    #expect(pause.look(9 * ms, now: pause.due) == .quiet)
+    _ = pause.look(0, anyAwake: false, now: pause.due)
+    #expect(pause.look(9 * ms, anyAwake: false, now: pause.due) == .quiet)
+    #expect(pause.look(9 * ms, anyAwake: false, now: pause.due) == .quiet)
+  }
+
+  @Test func `who takes a little over and over is found`() {
+    var pause = Pause(now: 0)
+    _ = pause.look(0, anyAwake: false, now: pause.due)
+    #expect(pause.look(9 * ms, anyAwake: false, now: pause.due) == .quiet)
+    #expect(pause.look(18 * ms, anyAwake: false, now: pause.due) == .runsOn)
+    #expect(pause.look(27 * ms, anyAwake: false, now: pause.due) == .quiet)
+  }
+
+  @Test func `who is awake is found though it takes nothing, but not at the first look`() {
+    var pause = Pause(now: 0)
+    #expect(pause.look(0, anyAwake: true, now: pause.due) == .quiet)
+    #expect(pause.look(0, anyAwake: true, now: pause.due) == .runsOn)
+    #expect(pause.look(0, anyAwake: false, now: pause.due) == .quiet)
   }
 
   @Test func `signals are held, each for whom it is`() {
