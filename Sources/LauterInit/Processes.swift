@@ -48,7 +48,7 @@ struct Processes: ~Copyable {
 
   /// `cutime` and `cstime`, the 16th and the 17th field of stat.
   private func ofReapedChildren(_ pid: Int32) -> UInt64 {
-    reading(pid, "/stat") { text in
+    reading(proc.raw, pid, "/stat") { text in
       // The second is a name of the process's choice, brackets and spaces not excepted; behind it are numbers.
       guard let name = text.lastIndex(of: UInt8(ascii: ")")) else { return 0 }
       var field = 2
@@ -73,19 +73,14 @@ struct Processes: ~Copyable {
   /// Whether a process was stopped already when it was last sent SIGSTOP: it waits for it still, since only what runs
   /// takes a signal. What SIGSTOP has stopped does not wait for it any more.
   func wasStopped(_ pid: Int32) -> Bool {
-    reading(pid, "/status") { text in
-      guard Processes.state(text) == UInt8(ascii: "T") else { return false }
-      return Processes.hasPending(text, SIGSTOP)
-    } ?? false
+    let (state, waits) = look(pid)
+    return state == .stopped && waits
   }
 
   /// Whether a process runs, or could, and has not been told to stop.
   func runsOn(_ pid: Int32) -> Bool {
-    reading(pid, "/status") { text in
-      let state = Processes.state(text)
-      guard state == UInt8(ascii: "R") || state == UInt8(ascii: "S") else { return false }
-      return !Processes.hasPending(text, SIGSTOP)
-    } ?? false
+    let (state, waits) = look(pid)
+    return state == .awake && !waits
   }
 
   /// How many have not stopped yet: those that run or will when they are woken, and those that sleep until the kernel is
@@ -93,18 +88,50 @@ struct Processes: ~Copyable {
   func restless() -> (running: Int, waiting: Int) {
     var count = (running: 0, waiting: 0)
     each { pid in
-      switch reading(pid, "/status", { Processes.state($0) }) ?? 0 {
-      case UInt8(ascii: "R"), UInt8(ascii: "S"): count.running += 1
-      case UInt8(ascii: "D"): count.waiting += 1
-      default: break
+      switch look(pid).state {
+      case .awake: count.running += 1
+      case .waiting: count.waiting += 1
+      case .stopped, .gone: break
       }
     }
     return count
   }
 
-  private static func state(_ status: UnsafeBufferPointer<UInt8>) -> UInt8 {
-    guard let at = value(of: "\nState:\t", in: status) else { return 0 }
-    return status[at]
+  /// From the least to the most that it can do.
+  private enum State: Int {
+    case gone
+    case stopped
+    /// Until the kernel is done, or what it made by vfork executes a program.
+    case waiting
+    case awake
+  }
+
+  /// What a process is at, and whether a SIGSTOP waits to be taken. A first thread that is stopped speaks for all, since
+  /// signals stop and continue a process whole; one that has exited, or waits for what it made by vfork, says nothing of
+  /// the others.
+  private func look(_ pid: Int32) -> (state: State, waits: Bool) {
+    let first = reading(proc.raw, pid, "/status") { text in
+      (Processes.state(text), Processes.hasPending(text, SIGSTOP))
+    }
+    guard var (state, waits) = first else { return (.gone, false) }
+    guard state == .gone || state == .waiting else { return (state, waits) }
+    let threads = open(proc.raw, pid, "/task", O_DIRECTORY)
+    numbers(in: threads.raw) { thread in
+      guard state != .awake else { return }
+      let other = reading(threads.raw, thread, "/status") { Processes.state($0) } ?? .gone
+      if other.rawValue > state.rawValue { state = other }
+    }
+    return (state, waits)
+  }
+
+  private static func state(_ status: UnsafeBufferPointer<UInt8>) -> State {
+    guard let at = value(of: "\nState:\t", in: status) else { return .gone }
+    switch status[at] {
+    case UInt8(ascii: "R"), UInt8(ascii: "S"): return .awake
+    case UInt8(ascii: "D"): return .waiting
+    case UInt8(ascii: "T"): return .stopped
+    default: return .gone
+    }
   }
 
   /// Whether a signal to the whole process waits to be taken.
@@ -140,9 +167,14 @@ struct Processes: ~Copyable {
   /// Every process but init, in the order of their numbers.
   func each(_ body: (Int32) -> Void) {
     guard lx_rewind(proc.raw) >= 0 else { return }
+    numbers(in: proc.raw) { if $0 > 1 { body($0) } }
+  }
+
+  /// The numbers among the names that are still to be read of a folder.
+  private func numbers(in folder: Int32, _ body: (Int32) -> Void) {
     withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) { buffer in
       while true {
-        let size = lx_getdents(proc.raw, buffer.baseAddress, buffer.count)
+        let size = lx_getdents(folder, buffer.baseAddress, buffer.count)
         guard size > 0 else { return }
         var at = 0
         // A record's length, then a byte, then its name.
@@ -156,7 +188,7 @@ struct Processes: ~Copyable {
             }
             pid = pid * 10 + Int32(byte - UInt8(ascii: "0"))
           }
-          if pid > 1 { body(pid) }
+          if pid > 0 { body(pid) }
           guard length > 0 else { return }
           at += length
         }
@@ -164,14 +196,27 @@ struct Processes: ~Copyable {
     }
   }
 
-  /// Hands `body` what is in a file of a process; nil if the process is gone. A status has its signals behind its
+  /// Hands `body` what is in a file of a process or thread; nil if it is gone. A status has its signals behind its
   /// groups: there is room for more than a thousand.
   private func reading<R>(
-    _ pid: Int32, _ name: StaticString, _ body: (UnsafeBufferPointer<UInt8>) -> R
+    _ folder: Int32, _ number: Int32, _ name: StaticString,
+    _ body: (UnsafeBufferPointer<UInt8>) -> R
   ) -> R? {
-    let fd = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 32) { path in
+    let file = open(folder, number, name, 0)
+    return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16384) { buffer in
+      let count = lx_read(file.raw, buffer.baseAddress, buffer.count)
+      guard count > 0 else { return nil }
+      return body(UnsafeBufferPointer(rebasing: buffer[..<count]))
+    }
+  }
+
+  /// -1 if it cannot be opened, with which every call fails.
+  private func open(
+    _ folder: Int32, _ number: Int32, _ name: StaticString, _ flags: Int32
+  ) -> OwnedFD {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 32) { path in
       var end = 11
-      var rest = pid
+      var rest = number
       repeat {
         end -= 1
         path[end] = CChar(rest % 10) + 48
@@ -181,14 +226,8 @@ struct Processes: ~Copyable {
         path[11 + index] = CChar(name.utf8Start[index])
       }
       path[11 + name.utf8CodeUnitCount] = 0
-      return lx_openat(proc.raw, path.baseAddress! + end, O_RDONLY | O_CLOEXEC, 0)
-    }
-    guard fd >= 0 else { return nil }
-    let file = OwnedFD(adopting: Int32(fd))
-    return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16384) { buffer in
-      let count = lx_read(file.raw, buffer.baseAddress, buffer.count)
-      guard count > 0 else { return nil }
-      return body(UnsafeBufferPointer(rebasing: buffer[..<count]))
+      let fd = lx_openat(folder, path.baseAddress! + end, O_RDONLY | O_CLOEXEC | flags, 0)
+      return OwnedFD(adopting: fd >= 0 ? Int32(fd) : -1)
     }
   }
 }

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,15 +105,50 @@ static void tick(int number) {
         ticks++;
 }
 
-static int restarts(char **a) { /* burns for ever, and has the kernel continue it after so many ms, over and over */
-        long ms = atol(a[0]);
+static void continue_each(long ms) { /* by the kernel, over and over */
         struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGCONT};
         struct itimerspec spec = {.it_interval = {.tv_nsec = ms * 1000000}, .it_value = {.tv_nsec = ms * 1000000}};
         timer_t timer;
         signal(SIGCONT, tick); /* a timer whose signal is ignored goes off once */
-        if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0 || timer_settime(timer, 0, &spec, NULL) < 0) return 1;
+        if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0 || timer_settime(timer, 0, &spec, NULL) < 0) _exit(1);
+}
+
+static _Noreturn int restarts(char **a) { /* burns for ever, and is continued after so many ms, over and over */
+        continue_each(atol(a[0]));
         say("here");
         burn_for_ever();
+}
+
+static char state_of_first_thread(void) {
+        char stat[512] = "";
+        int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || read(fd, stat, sizeof stat - 1) < 0) _exit(2);
+        close(fd);
+        return strrchr(stat, ')')[2];
+}
+
+static void *work_a_little(void *state) { /* a byte each 100 ms, once the first thread is in that state */
+        const struct timespec moment = {.tv_nsec = 1000000}, pause = {.tv_nsec = 100000000};
+        while (state_of_first_thread() != *(const char *)state) nanosleep(&moment, NULL);
+        say("here");
+        for (;;) {
+                nanosleep(&pause, NULL);
+                if (write(1, "x", 1) < 0) _exit(3);
+        }
+}
+
+static _Noreturn int
+thrifty(char **a) { /* works a little and is continued; its first thread sleeps, has exited or waits */
+        static char state;
+        state = !strcmp(a[0], "exited") ? 'Z' : !strcmp(a[0], "waits") ? 'D' : 'S';
+        continue_each(20);
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, work_a_little, &state) != 0) _exit(4);
+        if (state == 'Z') pthread_exit(NULL);
+        if (state == 'D' && vfork() == 0) {
+                for (;;) pause();
+        }
+        for (;;) pause();
 }
 
 static _Noreturn int echo_signals(char **a) { /* says each SIGUSR1 that it gets */
@@ -167,6 +203,7 @@ static const struct {
     {"deaf", 0, deaf_to_limit},
     {"jobs", 0, jobs},
     {"restarts", 1, restarts},
+    {"thrifty", 1, thrifty},
     {"signals", 0, echo_signals},
     {"descriptors", 0, descriptors},
     {"grow", 2, grow},
