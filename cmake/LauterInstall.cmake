@@ -21,7 +21,9 @@ install(FILES ${CMAKE_BINARY_DIR}/lauter.pc DESTINATION ${libdir}/pkgconfig COMP
 
 install(DIRECTORY ${manual}/man3 DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT development)
 set(docs ${CMAKE_SOURCE_DIR}/docs)
-install(FILES ${docs}/cpp.md ${docs}/policy.md ${docs}/profile.md ${docs}/protocol.md
+# What README and the manual pages point to, and what these do.
+install(FILES ${docs}/architecture.md ${docs}/cpp.md ${docs}/escapes.md ${docs}/hosting.md ${docs}/performance.md
+              ${docs}/policy.md ${docs}/profile.md ${docs}/protocol.md ${docs}/threat-model.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT development)
 install(FILES ${docs}/tour/host.c ${docs}/tour/host.cpp
         DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT development)

@@ -211,9 +211,10 @@ LAUTER_CHECKED int32_t lauter_launch_new(const char *kind, lauter_launch **launc
  *
  * With a *terminal* the worker's standard streams are a pseudo-terminal of its own, of that size, which is its controlling
  * terminal too; the caller's own cannot be reached from it. What programs write there arrives as events of
- * LAUTER_STREAM_STDOUT, as a terminal shows it; lauter_worker_stdin() types; Ctrl-C is the character 3. The worker is a
- * job in its foreground (or background), so that Ctrl-Z stops it: LAUTER_EVENT_SUSPENDED. The `stdin`, `stdout` and
- * `stderr` of such a launch stay at their defaults. Programs want to know the kind of terminal: policy word `env TERM=…`.
+ * LAUTER_STREAM_STDOUT, as a terminal shows it; lauter_worker_stdin() types; Ctrl-C is the character 3. It reaches programs;
+ * the call of a worker with a session is interrupted by lauter_call_interrupt() alone. The worker is a job in its
+ * foreground (or background), so that Ctrl-Z stops it: LAUTER_EVENT_SUSPENDED. The `stdin`, `stdout` and `stderr` of such
+ * a launch stay at their defaults. Programs want to know the kind of terminal: policy word `env TERM=…`.
  *
  * **Errors** INVALID: unknown property, a value that it does not take, or one that contradicts those set before; the
  * launch is as it was. **Since** 0.1
