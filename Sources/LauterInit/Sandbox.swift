@@ -317,8 +317,9 @@ struct Sandbox: ~Copyable {
   /// not have are passed over.
   private mutating func maskProc(_ proc: borrowing OwnedFD) throws(KernelError) {
     for name: StaticString in [
-      "acpi", "asound", "cmdline", "diskstats", "interrupts", "kcore", "keys", "latency_stats",
-      "partitions", "sched_debug", "scsi", "sysrq-trigger", "timer_list", "timer_stats",
+      "acpi", "asound", "cmdline", "diskstats", "interrupts", "kcore", "key-users", "keys",
+      "latency_stats", "partitions", "sched_debug", "scsi", "sysrq-trigger", "timer_list",
+      "timer_stats",
     ] {
       // Asked first: to throw away a mask that has nothing to cover would cost the kernel a grace period.
       var status = lx_status()

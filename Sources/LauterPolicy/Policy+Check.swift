@@ -44,6 +44,7 @@ extension Policy {
 
   private func checkPath(_ path: String, writing: Bool) -> String? {
     if !isConfined { return nil }
+    if PolicyPath.isWithin(path, "/proc") { return checkProc(path, writing: writing) }
     let rule = rule(for: path)
     // /tmp and the home are rules that the words `tmp` and `home` make; a longer path of the
     // policy's decides over them.
@@ -68,6 +69,30 @@ extension Policy {
       if !writing { return nil }
       return "read-only under the policy (read \(rule.path)); allow it with --write \(quoted)"
     }
+  }
+
+  /// No word changes what a worker's /proc shows.
+  private func checkProc(_ path: String, writing: Bool) -> String? {
+    var names = path.utf8.dropFirst("/proc/".utf8.count).split(separator: UInt8(ascii: "/"))[...]
+    guard let first = names.popFirst() else { return nil }
+    let isProcess =
+      first.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+      || first.elementsEqual("self".utf8) || first.elementsEqual("thread-self".utf8)
+    if preset == .strict && (!isProcess || first.elementsEqual("1".utf8)) {
+      return "hidden: a strict worker's /proc has its own processes alone"
+    }
+    if first.elementsEqual("1".utf8) {
+      let isOpen = names.first.map { name in
+        !SystemView.procOfInit.contains { name.elementsEqual($0.utf8) }
+      }
+      if writing || isOpen == false { return "closed: it is init's, which guards the worker" }
+    } else if !isProcess {
+      if writing { return "read-only: no worker changes what is not its own in /proc" }
+      if SystemView.procCovered.contains(where: { first.elementsEqual($0.utf8) }) {
+        return "hidden: every worker's /proc has it covered"
+      }
+    }
+    return nil
   }
 
   private func checkNetwork(_ address: String) -> String? {

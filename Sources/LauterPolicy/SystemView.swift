@@ -33,6 +33,19 @@ package enum SystemView {
   /// Nodes in /dev, where they exist.
   package static let devices = ["null", "zero", "full", "random", "urandom", "tty"]
 
+  /// In a full /proc, what init covers (its own list says why), and of init's process what the kernel shows to none who may
+  /// not trace it.
+  static let procCovered = [
+    "acpi", "asound", "cmdline", "diskstats", "interrupts", "kcore", "key-users", "keys",
+    "latency_stats", "partitions", "sched_debug", "scsi", "sysrq-trigger", "timer_list",
+    "timer_stats",
+  ]
+  static let procOfInit = [
+    "auxv", "cwd", "environ", "exe", "fd", "fdinfo", "io", "map_files", "maps", "mem", "ns",
+    "numa_maps", "pagemap", "personality", "root", "smaps", "smaps_rollup", "stack", "syscall",
+    "timers",
+  ]
+
   /// The home of `home private`, and the next choice if the policy has put something else there.
   package static let privateHomes = ["/home/worker", "/worker"]
 
@@ -47,7 +60,7 @@ package enum SystemView {
   static func shows(_ path: String, network: Policy.Network) -> Bool {
     if PolicyPath.same(path, "/") || PolicyPath.same(path, "/etc") { return true }
     for folder in folders where PolicyPath.isWithin(path, folder) { return true }
-    if PolicyPath.isWithin(path, "/proc") || PolicyPath.isWithin(path, "/dev") { return true }
+    if PolicyPath.isWithin(path, "/dev") { return true }
     guard PolicyPath.isBelow(path, "/etc") else { return false }
     let name = String(decoding: path.utf8.dropFirst("/etc/".utf8.count), as: UTF8.self)
     let isListed = (etc + etcOwn + (network == .host ? etcNetwork : [])).contains {

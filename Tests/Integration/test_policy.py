@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policies and launches as values: what they take, what they print, what they refuse."""
 
+import json
+import os
+
 import ffi
 import pytest
+import support
 from ffi import C, Launch, LauterError, Policy
 
 pytestmark = pytest.mark.once
@@ -184,3 +188,36 @@ def test_an_unknown_kind_of_launch_is_refused_by_name(kind):
         Launch(kind)
     assert refused.value.code == C.ERROR_INVALID
     assert kind in refused.value.message
+
+
+@pytest.mark.parametrize("preset", ["notebook", "strict"])
+def test_what_a_check_says_of_proc_is_what_a_worker_finds(preset):
+    names = [name for name in os.listdir("/proc") if not name.isdigit()]
+    paths = ["/proc/" + name for name in names]
+    paths = [path for path in paths if not os.path.isdir(path) or os.listdir(path)]
+    paths += ["/proc/1/" + name for name in os.listdir("/proc/self")]
+    program = f"""
+import json, os
+def look(path):
+    try:
+        if os.stat(path).st_mode & 0o004 == 0: return "not for all"
+        if os.path.isdir(path): return bool(os.listdir(path))
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        return True
+    except PermissionError as error:
+        return "for administrators" if error.errno == 1 else False
+    except OSError:
+        return False
+print(json.dumps({{path: look(path) for path in {paths!r}}}))
+"""
+    policy = Policy(preset)
+    with ffi.Host() as host:
+        worker = host.spawn(policy, Launch("program", support.python_interpreter(), "-S", "-c", program))
+        report = worker.exited().report
+        found = json.loads(worker.output(C.STREAM_STDOUT))
+    assert report.exit_code == 0, report
+    said = {path: policy.check("read", path) is None for path in paths}
+    # What the machine's permissions close is no matter of the policy's.
+    wrong = {path: said[path] for path in paths if isinstance(found[path], bool) and said[path] != found[path]}
+    assert not wrong, wrong
+    assert {True, False} <= set(found.values())
