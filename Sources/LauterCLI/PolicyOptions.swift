@@ -42,6 +42,12 @@ struct PolicyOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Whether it may execute code that it computes or writes itself: any or none.",
+      valueName: "jit"))
+  var jit: String?
+
+  @Option(
+    help: ArgumentHelp(
       "What comes of system calls that attack the machine: tell (they fail, and you are told), kill "
         + "(they end it), silent (they fail) or observe (none is refused: no sandbox).",
       valueName: "violations"))
@@ -80,7 +86,9 @@ struct PolicyOptions: ParsableArguments {
         Word(
           name: "home", value: ["private", "none"].contains(home) ? home : try paths.resolve(home)))
     }
-    let single = [("tmp", tmp), ("net", net), ("run", run), ("violations", violations)]
+    let single = [
+      ("tmp", tmp), ("net", net), ("run", run), ("jit", jit), ("violations", violations),
+    ]
     words += single.compactMap { name, value in value.map { Word(name: name, value: $0) } }
     for (name, values) in [("env", env), ("limit", limit), ("allow-missing", allowMissing)] {
       words += values.map { Word(name: name, value: $0) }

@@ -82,6 +82,9 @@ struct Sandbox: ~Copyable {
     case .readOnly(let path):
       let mount = try existing(path)
       try setAttributes(mount.raw, LX_MOUNT_ATTR_RDONLY, recursive: true)
+    case .noExecution(let path):
+      let mount = try existing(path)
+      try setAttributes(mount.raw, LX_MOUNT_ATTR_NOEXEC, recursive: true)
     case .terminal(let path, let rows, let columns):
       try openTerminal(path, rows, columns)
     case .dropPrivilege(let last):

@@ -112,7 +112,7 @@ private struct PlanWriter {
       text(path)
       text(options)
     case .devpts(let path): text(path)
-    case .readOnly(let path): text(path)
+    case .readOnly(let path), .noExecution(let path): text(path)
     case .terminal(let path, let rows, let columns):
       text(path)
       u16(rows)
@@ -178,6 +178,7 @@ extension Step {
     case .seccomp: 21
     case .execute: 22
     case .readOnly: 23
+    case .noExecution: 55
     case .terminal: 24
     case .ordinary: 35
     }
@@ -275,6 +276,7 @@ private struct PlanReader {
       execution.violations = violations
       return .execute(execution)
     case 23: return .readOnly(path: try text())
+    case 55: return .noExecution(path: try text())
     case 30: return .quota(name: try text(), most: try u32())
     case 24: return .terminal(path: try text(), rows: try u16(), columns: try u16())
     case 35: return .ordinary(ownKeyring: try flag())

@@ -55,6 +55,8 @@ package enum Step: Equatable, Sendable {
   case readOnlyRoot
   /// Make `path`, a mount, read-only with all mounts below it.
   case readOnly(path: String)
+  /// From `path`, a mount, and all mounts below it nothing is executed, be it a program or mapped code.
+  case noExecution(path: String)
   /// Open `path` (a ptmx), unlock it, take its other end as standard streams and controlling terminal of init's session,
   /// and hand it to the host.
   case terminal(path: String, rows: UInt16, columns: UInt16)

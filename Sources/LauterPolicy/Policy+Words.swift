@@ -3,7 +3,7 @@
 extension Policy {
   /// All words, as hints list them.
   static let words = [
-    "read", "write", "deny", "tmp", "home", "net", "env", "run", "violations", "limit",
+    "read", "write", "deny", "tmp", "home", "net", "env", "run", "jit", "violations", "limit",
     "allow-missing",
   ]
   private static let limits = [
@@ -44,6 +44,14 @@ extension Policy {
       case "none":
         try refuseUnconfined(word, value)
         runsPrograms = false
+      default: throw Policy.unknown(value, for: word, ["any", "none"])
+      }
+    case "jit":
+      switch value {
+      case "any": runsOwnCode = true
+      case "none":
+        try refuseUnconfined(word, value)
+        runsOwnCode = false
       default: throw Policy.unknown(value, for: word, ["any", "none"])
       }
     case "violations": try setViolations(value)

@@ -61,6 +61,8 @@ package struct Policy: Sendable {
   package var network: Network
   /// Whether programs besides the first may be executed.
   package var runsPrograms: Bool
+  /// Whether code may be executed that lies in memory or files that the worker writes.
+  package var runsOwnCode = true
   package var violations = Violations.silent
   /// Bytes of private writable memory for each process; nil: no limit.
   package var memoryBytes: UInt64?

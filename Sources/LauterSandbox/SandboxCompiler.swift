@@ -102,6 +102,7 @@ package final class SandboxCompiler {
     steps.append(.ordinary(ownKeyring: identity.isForeign))
     steps.append(.newRoot(size: 16 << 20))
     steps += view.steps
+    if !policy.runsOwnCode { steps += view.stepsAgainstOwnCode }
     steps += [.enterRoot, .readOnlyRoot, .dropPrivilege(lastCapability: offer.lastCapability)]
     // Of its own devpts: no other terminal can be named there.
     steps += terminal(launch, "/dev/pts/ptmx")
@@ -118,6 +119,7 @@ package final class SandboxCompiler {
     }
     let wish = FilterWish(
       internet: policy.network != .none, runsPrograms: policy.runsPrograms,
+      runsOwnCode: policy.runsOwnCode,
       violations: SandboxCompiler.telling(policy.violations))
     steps.append(.seccomp(program: filter(wish).bytes(pass: execution.pass)))
     steps.append(.execute(execution))

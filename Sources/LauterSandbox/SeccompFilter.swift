@@ -13,6 +13,8 @@ struct FilterWish: Equatable {
   var internet: Bool
   /// Programs may be executed; else only the first, by who knows the pass.
   var runsPrograms: Bool
+  /// Memory may be writable and executable, or become executable.
+  var runsOwnCode = true
   var violations = Telling.silent
 
   /// Of which calls init is told.
@@ -46,6 +48,7 @@ struct SeccompFilter {
     for name in SystemCalls.idle { filter.set(name, .init(otherwise: .fail(0))) }
     filter.checkFiles()
     filter.checkProcesses(wish)
+    if !wish.runsOwnCode { filter.checkMemory() }
     filter.checkSockets(wish)
     filter.protectInit()
     return SeccompProgram(
@@ -119,6 +122,21 @@ struct SeccompFilter {
     // knows, and a worker cannot read its memory.
     set("execve", .init(otherwise: SeccompFilter.refused))
     set("execveat", .when(.pass(0, 4), then: .allow, otherwise: SeccompFilter.refused))
+  }
+
+  /// What can be executed cannot have been written: not at once, not before, not by another mapping. Files that the
+  /// worker writes lie on mounts without execution; those of memfd_create(2) would not.
+  private mutating func checkMemory() {
+    let writable: UInt32 = 2
+    let executable: UInt32 = 4
+    set(
+      "mmap",
+      .when(.any(2, writable), .any(2, executable), then: SeccompFilter.refused))
+    for name in ["mprotect", "pkey_mprotect"] {
+      set(name, .when(.any(2, executable), then: SeccompFilter.refused))
+    }
+    set("shmat", .when(.any(2, 0x8000), then: SeccompFilter.refused))
+    set("memfd_create", .init(otherwise: SeccompFilter.absent))
   }
 
   private mutating func checkSockets(_ wish: FilterWish) {

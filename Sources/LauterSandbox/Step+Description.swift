@@ -32,6 +32,7 @@ package func describe(_ step: Step) -> String {
   case .enterRoot: return "enter the new root"
   case .readOnlyRoot: return "make the root read-only"
   case .readOnly(let path): return "make \(path) read-only"
+  case .noExecution(let path): return "execute no code of \(path)"
   case .quota(let name, let most): return "limit \(name) to \(most)"
   case .terminal(let path, let rows, let columns):
     return "open \(path) as the worker's terminal, \(rows) by \(columns)"

@@ -48,14 +48,18 @@ extension View {
   }
 
   private func hasWritable(below path: String) -> Bool {
-    entries.contains { entry in
-      guard PolicyPath.isBelow(entry.path, path) else { return false }
-      switch entry.kind {
-      case .tree(_, let access, _): return access.contains(.write)
-      case .tmpfs: return true
-      default: return false
-      }
+    entries.contains { PolicyPath.isBelow($0.path, path) && $0.isWritable }
+  }
+
+  /// The steps after which code that the worker writes cannot be executed, as far as files go: the filter sees to memory.
+  var stepsAgainstOwnCode: [Step] {
+    var steps: [Step] = []
+    for entry in entries {
+      if entry.isWritable { steps.append(.noExecution(path: entry.path)) }
+      // Through /proc/self/mem a process may write what it may only execute.
+      if case .proc = entry.kind { steps.append(.readOnly(path: entry.path)) }
     }
+    return steps
   }
 
   /// Landlock's rules, a second wall around what the mounts show.

@@ -29,6 +29,15 @@ struct ViewEntry {
   var kind: Kind
   /// Whether the host's own word asked for it, rather than the system view.
   var isNamed = false
+
+  /// Whether the worker may make or change files there.
+  var isWritable: Bool {
+    switch kind {
+    case .tree(_, let access, _): access.contains(.write)
+    case .tmpfs: true
+    default: false
+    }
+  }
 }
 
 /// The worker's file tree as a value: entries by path, each deciding about what lies below it until

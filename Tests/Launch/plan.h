@@ -175,6 +175,12 @@ static inline uint32_t step_read_only(plan *p, const char *path) {
         put_text(p, path);
         return n;
 }
+
+static inline uint32_t step_no_execution(plan *p, const char *path) {
+        uint32_t n = step(p, 55);
+        put_text(p, path);
+        return n;
+}
 static inline uint32_t step_quota(plan *p, const char *name, uint32_t most) {
         uint32_t n = step(p, 30);
         put_text(p, name);

@@ -97,6 +97,9 @@ static void each_kind_fails(void) {
         step_read_only(&p, "/bin/probe"); /* there, but no mount */
         fails(&p, 0, "mount_setattr", EINVAL);
         sandbox(&p);
+        step_no_execution(&p, "/nothing");
+        fails(&p, 0, "openat2", ENOENT);
+        sandbox(&p);
         step_proc(&p, "/proc", "nonsense=1");
         fails(&p, 0, "fsconfig", EINVAL);
         plan_begin(&p);

@@ -13,6 +13,7 @@ import Testing
         home private
         net private
         run any
+        jit any
         violations tell
         limit memory=4G
         limit processes=256
@@ -30,6 +31,7 @@ import Testing
         home none
         net none
         run none
+        jit any
         violations kill
         limit memory=1G
         limit processes=32
@@ -64,6 +66,7 @@ import Testing
       ("read", "/odd\nname "), ("write", "/back\\slash\t"), ("home", "/data/ home"),
       ("net", "host"), ("env", "A= x\ny\\ "), ("env", "B="), ("limit", "memory=1500K"),
       ("limit", "wall=90s"), ("limit", "processes=none"), ("tmp", "3M"), ("run", "none"),
+      ("jit", "none"),
       ("limit", "cpu=1500ms"), ("limit", "open-files=99"), ("limit", "file-size=1M"),
       ("limit", "output=5"), ("allow-missing", "limit"),
     ]

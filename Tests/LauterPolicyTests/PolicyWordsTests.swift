@@ -28,6 +28,7 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
   @Test(arguments: [
     ("raed", "/data", "unknown word 'raed'; did you mean 'read'?"),
     ("net", "hots", "net: unknown value 'hots'; did you mean 'host'?"),
+    ("jit", "yes", "jit: unknown value 'yes'; known are any and none"),
     ("run", "sometimes", "run: unknown value 'sometimes'; known are any and none"),
     (
       "violations", "shout",
@@ -154,7 +155,8 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
   }
 
   @Test(arguments: [
-    ("deny", "/data"), ("net", "private"), ("net", "none"), ("run", "none"), ("home", "none"),
+    ("deny", "/data"), ("net", "private"), ("net", "none"), ("run", "none"), ("jit", "none"),
+    ("home", "none"),
     ("home", "/data"), ("tmp", "1M"),
   ])
   func `unconfined refuses what it could only pretend`(word: String, value: String) {
