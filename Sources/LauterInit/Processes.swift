@@ -113,7 +113,8 @@ struct Processes: ~Copyable {
     let first = reading(proc.raw, pid, "/status") { text in
       (Processes.state(text), Processes.hasPending(text, SIGSTOP))
     }
-    guard var (state, waits) = first else { return (.gone, false) }
+    guard let (firstState, waits) = first else { return (.gone, false) }
+    var state = firstState
     guard state == .gone || state == .waiting else { return (state, waits) }
     let threads = open(proc.raw, pid, "/task", O_DIRECTORY)
     numbers(in: threads.raw) { thread in

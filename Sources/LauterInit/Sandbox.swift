@@ -20,6 +20,8 @@ struct Sandbox: ~Copyable {
   /// The folder that something was made in last, open: a plan goes folder by folder. -1 for none.
   private var parentFD: Int32 = -1
   private var parentPath = ""
+  /// Symbolic links to folders that the plan made, each with a slash behind it.
+  private var links: [(path: String, target: String)] = []
   /// What init will watch the worker's processes by.
   private var processes: OwnedFD?
   /// The new root holds the file that masks are mounts of.
@@ -61,6 +63,7 @@ struct Sandbox: ~Copyable {
       let place = Place(path)
       let parent = try parent(place.parent)
       try check("symlinkat", lx_symlinkat(target, parent, place.name))
+      if target.utf8.first == UInt8(ascii: "/") { links.append((path + "/", target + "/")) }
     case .tmpfs(let path, let size, let mode):
       try mount(try tmpfs(size, mode), on: path, isDirectory: true)
     case .attach(let slot, let path, let access, let isDirectory):
@@ -173,11 +176,17 @@ struct Sandbox: ~Copyable {
 
   // MARK: Paths in it
 
-  /// Open `path` as it will be seen inside: symbolic links, absolute ones too, lead nowhere else.
+  /// Open `path` as it will be seen inside. It leads through no symbolic link but those that the plan makes: another, in
+  /// a folder of the host's that is shown already, was put there since, to have a mount or a cover come elsewhere.
   private mutating func find(_ path: String, _ flags: Int32) throws(KernelError) -> Int {
-    lx_openat2(
+    var path = path
+    for link in links where path.utf8.starts(with: link.path.utf8) {
+      path =
+        link.target + String(decoding: path.utf8.dropFirst(link.path.utf8.count), as: UTF8.self)
+    }
+    return lx_openat2(
       try root(), path, UInt64(flags | O_PATH | O_CLOEXEC), 0,
-      LX_RESOLVE_IN_ROOT | LX_RESOLVE_NO_MAGICLINKS)
+      LX_RESOLVE_IN_ROOT | LX_RESOLVE_NO_SYMLINKS)
   }
 
   private mutating func existing(_ path: String) throws(KernelError) -> OwnedFD {

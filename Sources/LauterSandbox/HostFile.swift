@@ -28,22 +28,39 @@ struct HostFile {
   var isSharedFile: Bool { isRegular && mode & 0o004 != 0 && mode & 0o500 & ~(mode << 6) == 0 }
 
   /// Resolve `path` once and for all: init refuses what is not this device and inode.
+  ///
+  /// Who may write a folder on the way can exchange it for a link at any moment. So the file is opened by the resolved
+  /// path once more, without a single link: had it been looked at through one, its device and inode would be those of a
+  /// file elsewhere, and it would be shown under a path that the policy does name.
   init(resolving path: String) throws(KernelError) {
     var buffer = [CChar](repeating: 0, count: Int(LX_PATH_MAX))
-    let length = try check("realpath", lx_realpath(path, &buffer))
-    // What is not UTF-8 cannot stand in a plan: it would come out as another path.
-    guard let resolved = HostFile.text(buffer[..<length]) else {
-      throw KernelError(call: "realpath", errno: EILSEQ)
+    for _ in 0..<HostFile.mostLooks {
+      let length = try check("realpath", lx_realpath(path, &buffer))
+      // What is not UTF-8 cannot stand in a plan: it would come out as another path.
+      guard let resolved = HostFile.text(buffer[..<length]) else {
+        throw KernelError(call: "realpath", errno: EILSEQ)
+      }
+      let flags = UInt64(O_PATH | O_NOFOLLOW | O_CLOEXEC)
+      let opened = lx_openat2(AT_FDCWD, resolved, flags, 0, LX_RESOLVE_NO_SYMLINKS)
+      if opened == -Int(ELOOP) || opened == -Int(ENOENT) || opened == -Int(ENOTDIR) { continue }
+      let file = OwnedFD(adopting: Int32(try check("openat2", opened)))
+      var status = lx_status()
+      try check("fstat", lx_fstat(file.raw, &status))
+      // A link at the very end is opened itself.
+      if status.mode & HostFile.typeMask == 0o120000 { continue }
+      self.path = resolved
+      device = status.device
+      inode = status.inode
+      mode = status.mode
+      uid = status.uid
+      gid = status.gid
+      return
     }
-    var status = lx_status()
-    try check("stat", lx_lstat(resolved, &status))
-    self.path = resolved
-    device = status.device
-    inode = status.inode
-    mode = status.mode
-    uid = status.uid
-    gid = status.gid
+    throw KernelError(call: "openat2", errno: ESTALE)
   }
+
+  /// Before what is exchanged over and over is given up.
+  private static let mostLooks = 32
 
   /// The file at `path`, or nil if it cannot be had. For looks that decide nothing.
   static func existing(_ path: String) -> HostFile? {
@@ -87,6 +104,13 @@ struct HostFile {
         throw SandboxError(
           .denied, subject: path,
           message: "\(word) \(path): the host itself may not look there (permission denied)",
+          errno: error.errno)
+      case ESTALE:
+        throw SandboxError(
+          .system, subject: path,
+          message:
+            "\(word) \(path): what it names changes while it is looked up; keep others from "
+            + "exchanging the folders and links on its way",
           errno: error.errno)
       default:
         throw SandboxError(

@@ -144,22 +144,24 @@ class Swapper:
         self.thread.join()
 
 
-def race(word, attempt):
-    """Launches while the folder that the policy names is swapped for a link to where a secret lies.
+def race(word, attempt, above=False):
+    """Launches while the folder that the policy names, or the one above it, is swapped for a link to where a secret lies.
 
     The path is the policy's, so a link that is there when it is looked up is the host's own choice, and the worker then
     sees a link. What may not be is that it finds a *folder* at that place and in it what lies behind the link: then
     another was bound than the plan says."""
 
     def launch(stage, preset):
-        place = stage.folder / f"race-{word}-{preset}" / "swapped"
-        hidden = stage.folder / "private" / f"race-{word}-{preset}"
+        name = f"race-{word}-{'above-' if above else ''}{preset}"
+        place = stage.folder / name / "above" / "swapped"
+        hidden = stage.folder / "private" / name / "swapped"
         for folder, text in ((place, "allowed"), (hidden, "secret")):
             folder.mkdir(parents=True)
             folder.chmod(0o777)
             (folder / "file").write_text(text)
         seen, planned, refused, wrong = set(), 0, 0, 0
-        with ffi.Host() as host, Swapper(place, hidden) as swapper:
+        pair = (place.parent, hidden.parent) if above else (place, hidden)
+        with ffi.Host() as host, Swapper(*pair) as swapper:
             for number in range(60):
                 seen.add((place / "file").read_text())
                 path = stage.write_list([(0, f"{attempt} {place} made-{number}")])
@@ -216,5 +218,7 @@ SCENARIOS = [
     Scenario("descriptors in flight", QUOTAS, "the host's own launches", "outside", quota("flight")),
     Scenario("swap a readable folder for a link while launching", RACES, "every file of the user", "both are seen outside", race("read", "look")),
     Scenario("swap a writable folder for a link while launching", RACES, "every file of the user", "both are seen outside", race("write", "look-write")),
+    Scenario("swap the folder above a readable one for a link while launching", RACES, "every file of the user", "both are seen outside", race("read", "look", above=True)),
+    Scenario("swap the folder above a writable one for a link while launching", RACES, "every file of the user", "both are seen outside", race("write", "look-write", above=True)),
     Scenario("a file put in place of a denied one", RACES, "what `deny` names", "the same without `deny`", rename_over),
 ]

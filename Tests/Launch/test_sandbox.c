@@ -41,7 +41,8 @@ static void builds_the_root(void) {
         step_directory(&p, "/made/with/parents", 0750);
         step_file(&p, "/etc/hosts", 0644, "127.0.0.1 localhost\n");
         step_symlink(&p, "/link", "write");
-        step_mask(&p, "/write/secret", 0);
+        step_symlink(&p, "/absolute", "/write");
+        step_mask(&p, "/absolute/secret", 0); /* the plan's own link is followed */
         step_mask(&p, "/write/hidden", 1);
         step_tmpfs(&p, "/tmp", 65536, 01777);
         step_tmpfs(&p, "/late", 65536, 0755);

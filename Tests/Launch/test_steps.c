@@ -90,6 +90,13 @@ static void each_kind_fails(void) {
         sandbox(&p);
         step_mask(&p, "/nothing", 0);
         fails(&p, 0, "openat2", ENOENT);
+        /* A link in what is shown, which the plan has not made, leads no cover and no mount elsewhere. */
+        sandbox(&p);
+        step_mask(&p, "/bin/link/plain", 0);
+        fails(&p, 0, "openat2", ELOOP);
+        sandbox(&p);
+        step_tmpfs(&p, "/bin/link/x", 4096, 0755);
+        fails(&p, 0, "openat2", ELOOP);
         sandbox(&p);
         step_read_only(&p, "/nothing");
         fails(&p, 0, "openat2", ENOENT);
