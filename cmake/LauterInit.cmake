@@ -29,6 +29,7 @@ file(GLOB init_swift CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/Sources/LauterPlan/*.swift
   ${CMAKE_SOURCE_DIR}/Sources/LauterLinux/*.swift
   ${CMAKE_SOURCE_DIR}/Sources/LauterInit/*.swift)
+file(GLOB init_c CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/Sources/CInit/*.c)
 file(GLOB init_headers CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/Sources/CInit/include/*
   ${CMAKE_SOURCE_DIR}/Sources/CLinux/include/*.h
@@ -38,7 +39,7 @@ file(GLOB init_headers CONFIGURE_DEPENDS
 # strings with its Unicode tables).
 add_custom_command(
   OUTPUT ${LAUTER_INIT}
-  DEPENDS ${init_swift} ${init_headers} ${CMAKE_SOURCE_DIR}/Sources/CInit/memory.c
+  DEPENDS ${init_swift} ${init_headers} ${init_c}
   COMMAND ${CMAKE_Swift_COMPILER} -enable-experimental-feature Embedded -wmo -Osize -parse-as-library
     -swift-version 6 -enable-upcoming-feature InternalImportsByDefault
     -package-name lauter -module-name LauterInit
@@ -48,7 +49,7 @@ add_custom_command(
     -Xcc -nostdlibinc -Xcc -isystem -Xcc ${LAUTER_MUSL_INCLUDE} -Xcc -fno-stack-protector
     -Xfrontend -function-sections -c ${init_swift} -o lauter-init.o
   COMMAND ${LAUTER_MUSL_GCC} -Os -fno-builtin -static -s -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,noexecstack
-    -I ${CMAKE_SOURCE_DIR}/Sources/CInit/include ${CMAKE_SOURCE_DIR}/Sources/CInit/memory.c lauter-init.o -L${init_embedded} -lswiftUnicodeDataTables -lm -o ${LAUTER_INIT}
+    -I ${CMAKE_SOURCE_DIR}/Sources/CInit/include ${init_c} lauter-init.o -L${init_embedded} -lswiftUnicodeDataTables -lm -o ${LAUTER_INIT}
   WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
   COMMENT "Building lauter-init (Embedded Swift, static musl)"
   VERBATIM)

@@ -133,7 +133,8 @@ LAUTER_CHECKED int32_t lauter_policy_new(const char *preset, lauter_policy **pol
  *                                                    call is refused and each that would be is told (no sandbox then)
  *     limit memory=SIZE | processes=N | open-files=N | file-size=SIZE | output=SIZE | cpu=TIME | wall=TIME
  *                                                    SIZE takes K, M, G; TIME takes ms, s, m, h; "none" lifts the limit
- *     allow-missing WORD                             go on when the kernel cannot enforce WORD; the report then says so
+ *     allow-missing WORD                             go on when the kernel cannot enforce WORD, or has no `namespaces`;
+ *                                                    the report then says so
  *
  * **Threads** one at a time. **Errors** POLICY: unknown word, bad value (the subject names it); INVALID: NULL.
  * **Since** 0.1
@@ -306,10 +307,13 @@ typedef uint64_t lauter_worker;
  * taken. Below a PID 1 that never waits for orphans, each worker that ended leaves a zombie, a number in the process table:
  * give the container an init (docker run --init), or make the host a subreaper.
  *
+ * A worker can be a host itself. No namespaces can be had there: its workers take `allow-missing namespaces`.
+ *
  * @param cookie The host's own value; every event of this worker carries it.
  * @param[out] worker The worker's id.
  *
- * **Ownership** policy and launch are copied. **Threads** any. **Blocks** a few milliseconds, until the first process runs.
+ * **Ownership** policy and launch are copied. **Threads** any. **Blocks** a few milliseconds, until the first process runs;
+ * under `allow-missing namespaces` as long again, to find out whether there are any, at most 10 s.
  * **Errors** NOT_FOUND, DENIED, NOT_EXECUTABLE: a path of the policy or launch (the subject); UNSUPPORTED: a restriction
  * that this machine cannot enforce, or no namespaces here; SYSTEM; INVALID; FORKED. **Since** 0.1
  */

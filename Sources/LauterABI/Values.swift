@@ -126,6 +126,7 @@ public func lauter_launch_new(
       var launch = try Launch(kind: kind)
       if let path = environment("PATH") { launch.searchPath = path }
       launch.callerHome = environment("HOME")
+      if let folder = environment("TMPDIR"), !folder.isEmpty { launch.callerTemporary = folder }
       out.pointee = OpaquePointer(Unmanaged.passRetained(LaunchObject(launch)).toOpaque())
     }
     return 0

@@ -30,8 +30,10 @@ enum ProbeEnd {
 
 extension Host {
   /// Has an init walk the probe's steps, and waits until it is gone.
-  func run(_ probe: Probe) -> ProbeEnd {
-    let preparation = compiler.preparation(for: probe)
+  func run(_ probe: Probe) -> ProbeEnd { run(compiler.preparation(for: probe)) }
+
+  /// Likewise, for who has let the compiler go.
+  func run(_ preparation: Preparation) -> ProbeEnd {
     let last = preparation.plan.steps.count
     do throws(KernelError) {
       switch try ending(of: preparation) {

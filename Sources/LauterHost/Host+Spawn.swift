@@ -32,7 +32,10 @@ extension Host {
   ) throws(HostError) -> String {
     try checkFork()
     let preparation = try prepare(policy, launch, runtimeDirectory, ordinal: 0)
-    var text = "in namespaces of its own: \(namespaceNames(preparation.namespaces))\n"
+    var text =
+      preparation.namespaces == 0
+      ? "in no namespace of its own\n"
+      : "in namespaces of its own: \(namespaceNames(preparation.namespaces))\n"
     if preparation.network >= 0 {
       text += "in an empty network, with other workers that have none\n"
     }
@@ -45,15 +48,43 @@ extension Host {
   private func prepare(
     _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, ordinal: UInt64
   ) throws(HostError) -> Preparation {
+    let refuses = refusesNamespaces(to: policy)
     lx_mutex_lock(compilerLock)
     defer { lx_mutex_unlock(compilerLock) }
     do throws(SandboxError) {
       return try compiler.prepare(
         policy, launch, runtimeDirectory: runtimeDirectory,
-        ordinal: UInt32(truncatingIfNeeded: ordinal))
+        ordinal: UInt32(truncatingIfNeeded: ordinal), refusesNamespaces: refuses)
     } catch {
       throw HostError(error)
     }
+  }
+
+  /// Whether this machine has no namespaces for workers like this one. Asked for policies alone that go on without, and by
+  /// trying: there are too many ways to refuse them. What was refused once is tried again, and may be there then; what was
+  /// there once will be.
+  private func refusesNamespaces(to policy: Policy) -> Bool {
+    guard policy.allowMissing.contains("namespaces") else { return false }
+    lx_mutex_lock(compilerLock)
+    let isKnown = compiler.offer.obstacle != nil || compiler.hasNamespaces(for: policy)
+    let trial = isKnown ? nil : compiler.preparation(for: compiler.trial(of: policy))
+    lx_mutex_unlock(compilerLock)
+    guard let trial else { return false }
+    switch run(trial) {
+    case .passed:
+      lx_mutex_lock(compilerLock)
+      compiler.noteNamespaces(for: policy)
+      lx_mutex_unlock(compilerLock)
+      return false
+    case .notStarted(let error): return Host.isRefusal(error.errno)
+    case .failed(_, let errno): return Host.isRefusal(errno)
+    // What else may fail is no word on namespaces: the launch will say it.
+    case .silent: return false
+    }
+  }
+
+  private static func isRefusal(_ errno: Int32) -> Bool {
+    [EPERM, EACCES, ENOSYS, EINVAL, ENODEV, ENOSPC, EUSERS].contains(errno)
   }
 
   package func spawn(
@@ -65,7 +96,7 @@ extension Host {
     do throws(KernelError) {
       return try spawn(id, preparation, policy, launch, cookie)
     } catch {
-      throw HostError(starting: preparation.namespaces, error)
+      throw HostError(starting: preparation.namespaces, error, policy)
     }
   }
 

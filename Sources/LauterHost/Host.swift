@@ -239,11 +239,16 @@ package final class Host: @unchecked Sendable {
     guard isHere else { return }
     lx_mutex_lock(lock)
     defer { lx_mutex_unlock(lock) }
-    for worker in workers.values { worker.destroy() }
+    for worker in workers.values {
+      // Without a process namespace it takes a live init to end all, and to wait until they are gone.
+      if worker.plan.steps.contains(.guarded) { drop(worker, .control) } else { worker.destroy() }
+    }
     // Wait until the kernel is done with each tree, so that "freed" means "gone".
     for worker in workers.values where worker.pidfd != nil {
       var poll = pollfd(fd: worker.pidfd.raw, events: Int16(POLLIN), revents: 0)
-      while lx_poll(&poll, 1, 2_000_000_000) == -Int(EINTR) {}
+      var result = -Int(EINTR)
+      while result == -Int(EINTR) { result = lx_poll(&poll, 1, 2_000_000_000) }
+      if result == 0 { worker.destroy() }
       _ = claunch_reap(worker.pidfd.raw)
     }
     for worker in workers.values {

@@ -60,6 +60,7 @@ extension HostError {
         "step \(step), \(what): \(text)")
       if let diagnosis = diagnose(.step(failed), errno, Circumstances.here()) {
         message += "; " + diagnosis.sentence
+        if failed.isNamespaces { mentionBareness(policy) }
       }
       return
     }

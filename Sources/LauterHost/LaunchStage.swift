@@ -12,6 +12,9 @@
 #if canImport(LauterLinux)
   import LauterLinux
 #endif
+#if canImport(LauterPolicy)
+  import LauterPolicy
+#endif
 #if canImport(LauterSandbox)
   import LauterSandbox
 #endif
@@ -75,7 +78,7 @@ extension HostError {
   }
 
   /// What kept init from being started, with its cause and remedy where they can be told.
-  init(starting namespaces: UInt64, _ error: KernelError) {
+  init(starting namespaces: UInt64, _ error: KernelError, _ policy: Policy) {
     self.init(error, doing: "starting a worker")
     guard let refusal = LaunchStage.refusal(error, namespaces: namespaces) else { return }
     let diagnosis = diagnose(refusal, error.errno, Circumstances.here())
@@ -83,5 +86,17 @@ extension HostError {
       code = Int32(LAUTER_ERROR_UNSUPPORTED)
     }
     if let diagnosis { message += "; " + diagnosis.sentence }
+    switch refusal {
+    case .clone, .maps, .capabilities: mentionBareness(policy)
+    default: break
+    }
+  }
+
+  /// Namespaces are in the way: some can do without.
+  mutating func mentionBareness(_ policy: Policy) {
+    guard [EPERM, EACCES, ENOSYS, EINVAL, ENODEV, ENOSPC, EUSERS].contains(errno),
+      !policy.allowMissing.contains("namespaces"), SandboxCompiler.canDoWithoutNamespaces
+    else { return }
+    message += "\(SandboxCompiler.hint)"
   }
 }

@@ -49,9 +49,15 @@ private func startWorker() throws(StepFailure) -> Watch {
   guard case .execute(let execution)? = plan.steps.last else {
     throw StepFailure(step: 0, errno: EINVAL, call: "plan")
   }
-  var processes: OwnedFD?
-  let index = try walk(plan, &processes)
-  return try Watch(starting: plan, from: index, execution, processes.take())
+  var kept: Kept? = Kept()
+  do throws(StepFailure) {
+    let index = try walk(plan, &kept)
+    return try Watch(starting: plan, from: index, execution, kept.take() ?? Kept())
+  } catch {
+    // No worker was in it.
+    kept?.removeScratch()
+    throw error
+  }
 }
 
 /// Send a notice. If the host is gone there is nobody to tell, and nothing to do but end.
@@ -73,9 +79,11 @@ private func prepareProcess() throws(StepFailure) {
     try check("sigprocmask", lx_sigprocmask(SIG_BLOCK, Watch.signals | Watch.backgroundWrite))
     // Modes in the plan are exact.
     _ = lx_umask(0)
-    // Where there is no process namespace, orphans come here all the same.
+    // Where there is no process namespace, orphans come here all the same, and the kernel keeps no signal away that has
+    // no handler: its terminal's, say.
     if lx_getpid() != 1 {
       try check("prctl", lx_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+      try check("sigprocmask", lx_sigprocmask(SIG_BLOCK, UInt64.max))
     }
   }
 }
@@ -122,11 +130,11 @@ func at<Result: ~Copyable>(
   }
 }
 
-/// Walk the steps that init takes itself. Returns the index of the first that is the worker's, and sets `processes` to
-/// the folder of the worker's processes if the plan makes one.
-private func walk(_ plan: Plan, _ processes: inout OwnedFD?) throws(StepFailure) -> Int {
+/// Walk the steps that init takes itself. Returns the index of the first that is the worker's, and sets `kept` to what
+/// stays.
+private func walk(_ plan: Plan, _ kept: inout Kept?) throws(StepFailure) -> Int {
   var sandbox = Sandbox()
-  defer { processes = sandbox.takeProcesses() }
+  defer { kept = sandbox.takeKept() }
   for index in plan.steps.indices {
     switch plan.steps[index] {
     case .limit, .landlock, .seccomp, .execute: return index

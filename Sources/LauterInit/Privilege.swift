@@ -21,6 +21,18 @@ func become(_ uid: UInt32, _ gid: UInt32, _ dropGroups: Bool) throws(KernelError
   try check("setresuid", lx_setresuid(uid))
 }
 
+/// Give up what is held. Who may not touch the bounding set has nobody to get any of it back from: no_new_privs.
+func giveUpCapabilities() throws(KernelError) {
+  try check("prctl", lx_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+  if lx_prctl(PR_SET_SECUREBITS, lockedSecurebits, 0, 0, 0) == 0 {
+    var capability: UInt = 0
+    while lx_prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0 { capability += 1 }
+  }
+  try check("prctl", lx_prctl(PR_CAP_AMBIENT, UInt(PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0))
+  try check("capset", lx_capset(0, 0, 0))
+  try check("prctl", lx_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+}
+
 /// Give up everything and the way back to it.
 func dropPrivilege(_ lastCapability: UInt32) throws(KernelError) {
   try check("prctl", lx_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))

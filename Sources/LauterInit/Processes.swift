@@ -11,9 +11,15 @@
 /// grow.
 struct Processes: ~Copyable {
   private let proc: OwnedFD
+  /// Where it is the machine's /proc: who is not the worker's, though signals can be sent there.
+  var guardian: Int32?
 
-  /// - Parameter proc: the folder of a /proc; nil where the plan mounted none, and nobody can be seen.
-  init(_ proc: consuming OwnedFD?) {
+  /// - Parameters:
+  ///   - proc: the folder of a /proc; nil where the plan mounted none, and nobody can be seen.
+  ///   - guardian: init's guard, if it has one: the /proc is the machine's then, and those processes are the worker's that
+  ///     signals can be sent to.
+  init(_ proc: consuming OwnedFD?, guardian: Int32?) {
+    self.guardian = guardian
     switch consume proc {
     case .some(let proc): self.proc = proc
     case .none: self.proc = OwnedFD(adopting: -1)
@@ -168,7 +174,7 @@ struct Processes: ~Copyable {
   /// Every process but init, in the order of their numbers.
   func each(_ body: (Int32) -> Void) {
     guard lx_rewind(proc.raw) >= 0 else { return }
-    numbers(in: proc.raw) { if $0 > 1 { body($0) } }
+    numbers(in: proc.raw) { if $0 > 1 && isWorkers($0) { body($0) } }
   }
 
   /// The numbers among the names that are still to be read of a folder.
@@ -195,6 +201,11 @@ struct Processes: ~Copyable {
         }
       }
     }
+  }
+
+  private func isWorkers(_ pid: Int32) -> Bool {
+    guard let guardian else { return true }
+    return pid != guardian && pid != Int32(lx_getpid()) && lx_kill(pid, 0) == 0
   }
 
   /// Hands `body` what is in a file of a process or thread; nil if it is gone. A status has its signals behind its

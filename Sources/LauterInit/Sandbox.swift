@@ -22,8 +22,8 @@ struct Sandbox: ~Copyable {
   private var parentPath = ""
   /// Symbolic links to folders that the plan made, each with a slash behind it.
   private var links: [(path: String, target: String)] = []
-  /// What init will watch the worker's processes by.
-  private var processes: OwnedFD?
+  /// What of all this stays.
+  private var kept: Kept? = Kept()
   /// The new root holds the file that masks are mounts of.
   private var hasMask = false
 
@@ -92,6 +92,15 @@ struct Sandbox: ~Copyable {
       try openTerminal(path, rows, columns)
     case .dropPrivilege(let last):
       try dropPrivilege(last)
+    case .scratch(let base, let number, let hasHome):
+      try kept!.makeScratch(base, number, hasHome: hasHome)
+    case .dropCapabilities:
+      try giveUpCapabilities()
+    case .processes(let count):
+      try limitProcesses(count)
+    case .guarded:
+      try kept!.keepSignalsWithin()
+      kept!.processes = machineProcesses()
     case .limit, .landlock, .seccomp, .execute:
       throw KernelError(call: "plan", errno: EINVAL)
     }
@@ -307,12 +316,12 @@ struct Sandbox: ~Copyable {
     try mount(proc, on: path, isDirectory: true)
     if masked { try maskProc(proc) }
     if masked || options.isEmpty {
-      processes = try folder(of: proc)
+      kept!.processes = try folder(of: proc)
     } else {
       // The worker's hides who is not dumpable, which a worker can choose to be. Nobody else ever sees this one.
       let own = try Filesystem("proc")
       try own.set(list: "subset=pid")
-      processes = try folder(of: try own.mounted(attributes))
+      kept!.processes = try folder(of: try own.mounted(attributes))
     }
   }
 
@@ -322,8 +331,15 @@ struct Sandbox: ~Copyable {
     return OwnedFD(adopting: Int32(try check("openat", lx_openat(mount.raw, ".", flags, 0))))
   }
 
-  /// The processes of the worker's namespace, where the plan mounted its /proc.
-  mutating func takeProcesses() -> OwnedFD? { processes.take() }
+  /// The machine's, of which the worker's are those that init may send signals to. Nil where init itself is in a sandbox
+  /// that shows it none.
+  private func machineProcesses() -> OwnedFD? {
+    let fd = lx_open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+    return fd >= 0 ? OwnedFD(adopting: Int32(fd)) : nil
+  }
+
+  /// What stays when the sandbox is built.
+  mutating func takeKept() -> Kept { kept.take() ?? Kept() }
 
   /// What container runtimes hide of a full /proc: the machine's secrets and its knobs. Entries that this kernel does
   /// not have are passed over.

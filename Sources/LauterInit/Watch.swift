@@ -25,7 +25,8 @@ struct Watch: ~Copyable {
 
   private let worker: Int32
   private let signalFD: OwnedFD
-  private let processes: Processes
+  private var processes: Processes
+  private var kept: Kept
   /// In nanoseconds of `time`; nil without a limit.
   private var deadline: UInt64?
   private var cpuLimit: CPULimit?
@@ -44,10 +45,12 @@ struct Watch: ~Copyable {
 
   /// Start the worker, which takes the steps of `plan` from `index` on. Returns once its program runs.
   init(
-    starting plan: Plan, from index: Int, _ execution: Execution, _ proc: consuming OwnedFD?
+    starting plan: Plan, from index: Int, _ execution: Execution, _ kept: consuming Kept
   ) throws(StepFailure) {
+    let proc = kept.processes.take()
     // A worker whose processes cannot be seen cannot be limited either.
     if execution.cpuMilliseconds > 0 && proc == nil {
+      kept.removeScratch()
       throw StepFailure(step: UInt32(plan.steps.count), errno: EINVAL, call: "plan")
     }
     var child = Worker(plan, from: index, execution)
@@ -59,10 +62,14 @@ struct Watch: ~Copyable {
       let signals = try check("signalfd", lx_signalfd(Watch.signals, O_CLOEXEC | O_NONBLOCK))
       return (Int32(signals), try child.fork())
     }
-    if let failure = child.failure { throw failure }
+    if let failure = child.failure {
+      kept.removeScratch()
+      throw failure
+    }
     worker = pid
     signalFD = OwnedFD(adopting: signals)
-    processes = Processes(proc)
+    processes = Processes(proc, guardian: kept.guardian)
+    self.kept = kept
     violations = Violations(child.listener, execution.violations)
     if execution.hasTerminal { job = TerminalJob(worker: pid) }
     if execution.wallMilliseconds > 0 {
@@ -102,18 +109,11 @@ struct Watch: ~Copyable {
   /// Close what is the worker's: pipes and the session must end with it, not with init. A terminal ends with init: while
   /// nobody had it open, the host's end would be in a hangup that the next open takes back.
   private func letGo() {
-    let kept = [
-      InitDescriptor.control, InitDescriptor.hostPidfd, signalFD.raw, processes.descriptor,
-      violations.descriptor,
-    ]
-    var next: Int32 = job == nil ? 0 : 1
-    while true {
-      var least = Int32.max
-      for fd in kept where fd >= next && fd < least { least = fd }
-      if least > next { _ = lx_close_range(UInt32(next), UInt32(least - 1), 0) }
-      if least == .max { return }
-      next = least + 1
-    }
+    Kept.close(
+      allBut: [
+        InitDescriptor.control, InitDescriptor.hostPidfd, signalFD.raw, processes.descriptor,
+        violations.descriptor, kept.descriptors.base, kept.descriptors.folder,
+      ], from: job == nil ? 0 : 1)
   }
 
   // MARK: Time
@@ -181,6 +181,7 @@ struct Watch: ~Copyable {
     guard pause == nil else { return }
     pause = Pause(now: lx_now())
     _ = lx_kill(everybody, SIGSTOP)
+    if let guardian = kept.guardian, guardian > 0 { _ = lx_kill(guardian, SIGCONT) }
   }
 
   /// End the pause once all have stopped. A fork that is under way gives the child the SIGSTOP that its parent was sent,
@@ -214,9 +215,9 @@ struct Watch: ~Copyable {
     }
   }
 
-  /// All of the namespace but its PID 1, atomically. Without a namespace of its own that would be all of the machine:
-  /// there the worker's group is all there is to aim at.
-  private var everybody: Int32 { lx_getpid() == 1 ? -1 : -worker }
+  /// All but init, atomically: of its namespace, or of those that it may send signals to. Without either that would be all
+  /// of the machine: there the worker's group is all there is to aim at.
+  private var everybody: Int32 { lx_getpid() == 1 || kept.guardian != nil ? -1 : -worker }
 
   private mutating func lookWhilePaused(_ now: UInt64) {
     guard var pause, processes.areSeen, now >= pause.due else { return }
@@ -274,6 +275,12 @@ struct Watch: ~Copyable {
         if pid == Int(worker), pause == nil || ended.signal != SIGSTOP { suspended(ended.signal) }
         continue
       }
+      if pid == Int(kept.guardian ?? -1) {
+        // Killed from outside. Without another, nothing is lost but what comes of init's own violent end.
+        do throws(KernelError) { try kept.startGuard() } catch {}
+        processes.guardian = kept.guardian
+        continue
+      }
       if pid == Int(worker) {
         violations.tellCounts()
         tell(.exited(exit(ended)))
@@ -313,10 +320,28 @@ struct Watch: ~Copyable {
     return exit
   }
 
-  /// The kernel kills what is left when a namespace's PID 1 ends. Without one, the worker's group is all there is
-  /// to aim at.
+  /// The kernel kills what is left when a namespace's PID 1 ends. Without one, init does, and waits until all are gone:
+  /// orphans become its children.
   private func end(_ code: Int32) -> Int32 {
-    if lx_getpid() != 1 { _ = lx_kill(-worker, SIGKILL) }
+    if lx_getpid() == 1 { return code }
+    guard kept.guardian != nil else {
+      _ = lx_kill(-worker, SIGKILL)
+      return code
+    }
+    var ended = lx_end()
+    var poll = pollfd(fd: signalFD.raw, events: Int16(POLLIN), revents: 0)
+    while true {
+      _ = lx_kill(everybody, SIGKILL)
+      var pid = 1
+      while pid > 0 { pid = lx_wait_any(&ended) }
+      if pid == -Int(ECHILD) { break }
+      // Not for the signal alone, which may have come before: another look is cheap.
+      _ = lx_poll(&poll, 1, 10_000_000)
+      _ = withUnsafeTemporaryAllocation(byteCount: 128, alignment: 8) {
+        lx_read(signalFD.raw, $0.baseAddress, 128)
+      }
+    }
+    kept.removeScratch()
     return code
   }
 }

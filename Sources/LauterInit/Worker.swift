@@ -143,6 +143,13 @@ struct Worker {
       let opened = open(rule)
       if rule.ifThere && Worker.isPassedOver(opened) { continue }
       let beneath = OwnedFD(adopting: Int32(try check("open", opened)))
+      if rule.inode != 0 {
+        var status = lx_status()
+        try check("fstat", lx_fstat(beneath.raw, &status))
+        guard status.device == rule.device, status.inode == rule.inode else {
+          throw KernelError(call: "open", errno: ESTALE)
+        }
+      }
       try check("landlock_add_rule", lx_landlock_add_path(ruleset.raw, beneath.raw, rule.access))
     }
     try check("landlock_restrict_self", lx_landlock_restrict_self(ruleset.raw))
@@ -150,8 +157,7 @@ struct Worker {
 
   private func open(_ rule: LandlockRule) -> Int {
     if !rule.ifThere { return lx_open(rule.path, O_PATH | O_CLOEXEC, 0) }
-    let resolve = LX_RESOLVE_NO_SYMLINKS | LX_RESOLVE_NO_MAGICLINKS
-    return lx_openat2(AT_FDCWD, rule.path, UInt64(O_PATH | O_CLOEXEC), 0, resolve)
+    return lx_open_without_links(rule.path)
   }
 
   /// Without the rule the worker has less: what has gone since the plan was made, or become a link.

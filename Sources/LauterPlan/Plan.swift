@@ -66,7 +66,7 @@ private struct PlanWriter {
   mutating func step(_ step: Step) {
     u8(step.code)
     switch step {
-    case .privateMounts, .loopback, .enterRoot, .readOnlyRoot: break
+    case .privateMounts, .loopback, .enterRoot, .readOnlyRoot, .dropCapabilities, .guarded: break
     case .openTree(let slot, let path, let device, let inode):
       u16(slot)
       text(path)
@@ -118,6 +118,11 @@ private struct PlanWriter {
       u16(rows)
       u16(columns)
     case .dropPrivilege(let last): u32(last)
+    case .scratch(let base, let number, let hasHome):
+      text(base)
+      u64(number)
+      flag(hasHome)
+    case .processes(let count): u64(count)
     case .limit(let resource, let soft, let hard):
       u32(resource)
       u64(soft)
@@ -131,6 +136,8 @@ private struct PlanWriter {
         text(rule.path)
         u64(rule.access)
         flag(rule.ifThere)
+        u64(rule.device)
+        u64(rule.inode)
       }
     case .seccomp(let program): data(program)
     case .execute(let execution):
@@ -181,6 +188,10 @@ extension Step {
     case .noExecution: 55
     case .terminal: 24
     case .ordinary: 35
+    case .scratch: 45
+    case .dropCapabilities: 46
+    case .processes: 47
+    case .guarded: 48
     }
   }
 }
@@ -253,7 +264,9 @@ private struct PlanReader {
       var rules: [LandlockRule] = []
       for _ in 0..<count {
         rules.append(
-          LandlockRule(path: try text(), access: try u64(), ifThere: try flag()))
+          LandlockRule(
+            path: try text(), access: try u64(), ifThere: try flag(), device: try u64(),
+            inode: try u64()))
       }
       return .landlock(filesystem: filesystem, network: network, scope: scope, rules: rules)
     case 21: return .seccomp(program: try data())
@@ -280,6 +293,10 @@ private struct PlanReader {
     case 30: return .quota(name: try text(), most: try u32())
     case 24: return .terminal(path: try text(), rows: try u16(), columns: try u16())
     case 35: return .ordinary(ownKeyring: try flag())
+    case 45: return .scratch(base: try text(), number: try u64(), hasHome: try flag())
+    case 46: return .dropCapabilities
+    case 47: return .processes(count: try u64())
+    case 48: return .guarded
     default: throw PlanError(offset: start)
     }
   }

@@ -64,6 +64,19 @@ package enum Step: Equatable, Sendable {
   /// non-dumpable. Init forks the worker after this.
   case dropPrivilege(lastCapability: UInt32)
 
+  // MARK: In init, where there are no namespaces
+
+  /// Make a folder of the worker's own, at `scratchPath(base, number)`, with `tmp` in it and, if `hasHome`, `home`. It goes
+  /// with init; what inits that were killed have left in `base` goes now.
+  case scratch(base: String, number: UInt64, hasHome: Bool)
+  /// Give up every capability, the bounding set too where that is allowed, and become non-dumpable.
+  case dropCapabilities
+  /// Let this user have `count` processes more than he has now, as far as init and what it starts are concerned.
+  case processes(count: UInt64)
+  /// Have init and all that it starts send signals to nobody else (Landlock, ABI 6), so that all of them can be killed at
+  /// once; and a guard that does so when init itself is killed.
+  case guarded
+
   // MARK: In the worker's process
 
   /// `setrlimit`, by the kernel's resource number.
@@ -74,6 +87,19 @@ package enum Step: Equatable, Sendable {
   case seccomp(program: [UInt8])
   /// Execute the first candidate that exists. The last step.
   case execute(Execution)
+}
+
+extension Step {
+  /// Whether it can be refused where there are no namespaces, or none with the rights that go with them.
+  package var isNamespaces: Bool {
+    switch self {
+    case .privateMounts, .openTree, .identity, .hostname, .loopback, .newRoot, .directory, .file,
+      .symlink, .tmpfs, .attach, .mask, .proc, .devpts, .enterRoot, .readOnlyRoot, .readOnly,
+      .quota, .dropPrivilege:
+      true
+    default: false
+    }
+  }
 }
 
 /// What may be done below an attached tree.
@@ -92,11 +118,24 @@ package struct LandlockRule: Equatable, Sendable {
   /// The path is one of many that were found beside another: reached through no symbolic link, and passed over if it
   /// is there no more, or closed to the worker's user.
   package var ifThere: Bool
-  package init(path: String, access: UInt64, ifThere: Bool = false) {
+  /// What it must be; an inode of 0: whatever is there.
+  package var device: UInt64
+  package var inode: UInt64
+  package init(
+    path: String, access: UInt64, ifThere: Bool = false, device: UInt64 = 0, inode: UInt64 = 0
+  ) {
     self.path = path
     self.access = access
     self.ifThere = ifThere
+    self.device = device
+    self.inode = inode
   }
+}
+
+/// Where a worker without namespaces has a folder of its own: "BASE/lauter-0123456789abcdef".
+package func scratchPath(_ base: String, _ number: UInt64) -> String {
+  let digits = String(number, radix: 16)
+  return base + "/lauter-" + String(repeating: "0", count: 16 - digits.utf8.count) + digits
 }
 
 /// What comes of a call that belongs to the attack surface.

@@ -41,6 +41,8 @@ package struct Launch: Equatable, Sendable {
   package var searchPath = "/usr/local/bin:/usr/bin:/bin"
   /// The caller's HOME, which an unconfined worker shares.
   package var callerHome: String?
+  /// The caller's TMPDIR, where a worker has its folder that can have no /tmp of its own.
+  package var callerTemporary: String?
 
   private static let kinds = ["python", "worker", "program"]
   private static let properties = [

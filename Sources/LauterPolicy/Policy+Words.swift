@@ -57,8 +57,9 @@ extension Policy {
     case "violations": try setViolations(value)
     case "limit": try setLimit(value)
     case "allow-missing":
-      guard Policy.words.contains(value), value != word else {
-        throw Policy.unknown(value, for: word, Policy.words.dropLast())
+      let known = Array(Policy.words.dropLast()) + ["namespaces"]
+      guard known.contains(value) else {
+        throw Policy.unknown(value, for: word, known)
       }
       allowMissing(value)
     case "device":

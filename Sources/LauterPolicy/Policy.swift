@@ -121,6 +121,12 @@ package struct Policy: Sendable {
   /// Whether there is a sandbox at all.
   package var isConfined: Bool { preset != .unconfined }
 
+  /// Whether the worker's home is its own, and goes with it.
+  package var hasOwnHome: Bool {
+    if case .own = home { return true }
+    return false
+  }
+
   /// The worker's home, as it is seen inside; nil without one.
   package var homePath: String? {
     switch home {

@@ -40,8 +40,7 @@ struct HostFile {
       guard let resolved = HostFile.text(buffer[..<length]) else {
         throw KernelError(call: "realpath", errno: EILSEQ)
       }
-      let flags = UInt64(O_PATH | O_NOFOLLOW | O_CLOEXEC)
-      let opened = lx_openat2(AT_FDCWD, resolved, flags, 0, LX_RESOLVE_NO_SYMLINKS)
+      let opened = lx_open_without_links(resolved)
       if opened == -Int(ELOOP) || opened == -Int(ENOENT) || opened == -Int(ENOTDIR) { continue }
       let file = OwnedFD(adopting: Int32(try check("openat2", opened)))
       var status = lx_status()

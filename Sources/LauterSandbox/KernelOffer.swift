@@ -64,13 +64,17 @@ package struct KernelOffer: Equatable, Sendable {
       ranges = KernelOffer.ranges(try HostFile.bytes(of: "/proc/self/uid_map", upTo: 4096))
       groups = KernelOffer.ranges(try HostFile.bytes(of: "/proc/self/gid_map", upTo: 4096))
     } catch {
-      trouble = KernelOffer.trouble("/proc/self/uid_map", "read", error.errno)
+      // A worker without namespaces, which is a host, may not look at this: it maps nobody.
+      if error.errno != EACCES {
+        trouble = KernelOffer.trouble("/proc/self/uid_map", "read", error.errno)
+      }
       if error.errno == ENOENT {
         trouble!.kind = .unsupported
         trouble!.message += "; a host needs /proc: mount it"
       }
     }
-    isMachineRoot = uid == 0 && ranges.contains { $0.inside == 0 && $0.outside == 0 }
+    isMachineRoot =
+      uid == 0 && (ranges.isEmpty || ranges.contains { $0.inside == 0 && $0.outside == 0 })
     (firstUser, userCount) = KernelOffer.choose(ranges, groups)
     // Setting up such a map, and the mounts for it, takes these.
     let needed = [KernelOffer.setgid, KernelOffer.setuid, KernelOffer.sysAdmin]

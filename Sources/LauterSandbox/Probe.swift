@@ -22,7 +22,7 @@ package final class Probe {
   package let own: Int
 
   @inline(never)
-  fileprivate init(
+  init(
     _ namespaces: UInt64, _ steps: [Step], own: Int = 0, base: StaticString, _ finding: Finding
   ) {
     self.finding = finding
@@ -70,7 +70,7 @@ extension SandboxCompiler {
 
   private var identity: Identity { Identity(offer, process: UInt32(lx_getpid()), ordinal: 0) }
 
-  private var become: Step {
+  var become: Step {
     let identity = self.identity
     return .identity(
       uid: identity.insideUser, gid: identity.insideGroup, dropGroups: identity.isForeign)
@@ -189,6 +189,14 @@ extension SandboxCompiler {
           "ABI \(offer.landlock)"
             + (offer.landlock < 6
               ? "; sockets and signals, which matter to net host, from ABI 6 on" : "")))
+    }
+    if SandboxCompiler.leastLandlock <= offer.landlock {
+      probes.append(
+        Probe(
+          0, [.dropCapabilities, .guarded], base: "init",
+          Finding(
+            "without-namespaces", "allow-missing namespaces: what confines where they are refused",
+            .ok, "Landlock keeps signals within, init has a guard")))
     }
     let wish = FilterWish(internet: false, runsPrograms: true)
     let program = filter(wish).bytes(pass: 0)

@@ -14,6 +14,8 @@ struct ProgramChoice {
   private let launch: Launch
   private let interpreter: PythonInterpreter?
   private let runtime: String
+  /// The worker's own folder, where no mount can give it a /tmp and a home.
+  var scratch: String?
 
   static let standardPath = "/usr/local/bin:/usr/bin:/bin"
 
@@ -112,6 +114,10 @@ struct ProgramChoice {
 
   private var home: String {
     if !policy.isConfined { return launch.callerHome ?? "/" }
+    if let scratch {
+      if policy.hasOwnHome { return scratch + "/home" }
+      return policy.homePath ?? scratch + "/tmp"
+    }
     // Programs without a home fail in strange ways; /tmp is the worker's own as well.
     return policy.homePath ?? "/tmp"
   }
@@ -124,6 +130,7 @@ struct ProgramChoice {
       variables.append(("USER", "worker"))
       variables.append(("LOGNAME", "worker"))
     }
+    if let scratch { variables.append(("TMPDIR", scratch + "/tmp")) }
     if let environment = interpreter?.environment {
       variables.append(("VIRTUAL_ENV", environment))
     }
@@ -139,7 +146,7 @@ struct ProgramChoice {
   private func directory(in view: View) throws(SandboxError) -> String {
     guard let path = launch.directory else {
       if !policy.isConfined { return try HostFile.isExecutable(home) ? home : "/" }
-      return policy.homePath ?? "/"
+      return policy.hasOwnHome ? home : policy.homePath ?? "/"
     }
     if let source = view.source(of: path) {
       let file = try HostFile.named(source, by: "directory")

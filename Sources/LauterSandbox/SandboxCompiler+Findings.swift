@@ -26,6 +26,12 @@ extension SandboxCompiler {
           words: "read write", .tolerated, "landlock_create_ruleset: \(errnoText(errno))",
           here.noLandlock(errno)))
     }
+    if offer.landlock < SandboxCompiler.leastLandlock {
+      findings.append(
+        Finding(
+          "without-namespaces", "allow-missing namespaces: what confines where they are refused",
+          .info, "not possible: it takes the Landlock of Linux 6.12"))
+    }
     return findings + [quotas, controlGroups, surroundings(here)]
   }
 

@@ -19,11 +19,13 @@
 /// Policy × launch × what this machine offers → what init is told. One for each host; not for two
 /// threads at a time.
 package final class SandboxCompiler {
-  package private(set) var offer: KernelOffer
+  package internal(set) var offer: KernelOffer
   /// Each is built once.
   private var filters: [(wish: FilterWish, program: SeccompProgram)] = []
   private var machine: SystemFiles?
   private var empty: OwnedFD?
+  /// Of `allow-missing namespaces`.
+  var passedTrials: UInt8 = 0
 
   package init() { offer = KernelOffer() }
   /// For tests: another machine.
@@ -43,16 +45,23 @@ package final class SandboxCompiler {
   /// - Parameters:
   ///   - runtimeDirectory: the folder of the Python runtime, for a launch of that kind.
   ///   - ordinal: which of its host's workers it will be.
+  ///   - refusesNamespaces: whether they were tried, and this machine has none for the policy, which lets them be missing.
   package func prepare(
-    _ policy: Policy, _ launch: Launch, runtimeDirectory: String, ordinal: UInt32
+    _ policy: Policy, _ launch: Launch, runtimeDirectory: String, ordinal: UInt32,
+    refusesNamespaces: Bool = false
   ) throws(SandboxError) -> Preparation {
     // What could not be seen once may be seen now.
     if offer.trouble != nil { offer = KernelOffer() }
     if let trouble = offer.trouble { throw trouble }
     let identity = Identity(offer, process: UInt32(lx_getpid()), ordinal: ordinal)
+    if refusesNamespaces { return try bare(policy, launch, runtimeDirectory) }
     if let obstacle = offer.obstacle, policy.isConfined || !offer.mapsUsers {
-      throw SandboxError(
-        .unsupported, subject: "user namespaces", message: obstacle.sentence)
+      if policy.allowMissing.contains("namespaces") {
+        return try bare(policy, launch, runtimeDirectory)
+      }
+      var message = obstacle.sentence
+      if offer.landlock >= SandboxCompiler.leastLandlock { message += "\(SandboxCompiler.hint)" }
+      throw SandboxError(.unsupported, subject: "user namespaces", message: message)
     }
     var missing = try unenforced(policy, launch)
     if !policy.isConfined {
@@ -60,26 +69,11 @@ package final class SandboxCompiler {
     }
 
     var view = try View(system: policy, identity, try systemFiles())
-    var interpreter: PythonInterpreter?
-    var runtime = runtimeDirectory
-    if launch.kind == .python {
-      let found = try PythonInterpreter(for: launch)
-      let folder = try HostFile.named(runtimeDirectory, by: "runtime")
-      for file in found.needs { view.add(runtime: file, identity) }
-      view.add(runtime: folder, identity)
-      try view.add(rulesOf: policy, identity)
-      for link in found.links { view.addLink(link.path, to: link.target) }
-      interpreter = found
-      runtime = folder.path
-    } else {
-      try view.add(rulesOf: policy, identity)
-    }
-    view.settle()
+    let choice = try choose(policy, launch, runtimeDirectory, identity, &view)
     let denials = try Denials(
       view, landlock: offer.landlock, isTolerant: policy.allowMissing.contains("deny"))
     if !denials.covered.isEmpty { missing.append("deny") }
 
-    let choice = ProgramChoice(policy, launch, interpreter, runtime: runtime)
     var execution = try choice.execution(in: view)
     if !policy.runsPrograms { execution.pass = try SandboxCompiler.newPass() }
     execution.violations = SandboxCompiler.answer(policy.violations)
@@ -137,7 +131,31 @@ package final class SandboxCompiler {
       denySetgroups: !identity.isForeign, trees: mapped.take(), missing: missing)
   }
 
-  private func systemFiles() throws(SandboxError) -> SystemFiles {
+  /// Bring the launch's and the policy's words into the view.
+  @inline(never)
+  func choose(
+    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, _ identity: Identity,
+    _ view: inout View
+  ) throws(SandboxError) -> ProgramChoice {
+    var interpreter: PythonInterpreter?
+    var runtime = runtimeDirectory
+    if launch.kind == .python {
+      let found = try PythonInterpreter(for: launch)
+      let folder = try HostFile.named(runtimeDirectory, by: "runtime")
+      for file in found.needs { view.add(runtime: file, identity) }
+      view.add(runtime: folder, identity)
+      try view.add(rulesOf: policy, identity)
+      for link in found.links { view.addLink(link.path, to: link.target) }
+      interpreter = found
+      runtime = folder.path
+    } else {
+      try view.add(rulesOf: policy, identity)
+    }
+    view.settle()
+    return ProgramChoice(policy, launch, interpreter, runtime: runtime)
+  }
+
+  func systemFiles() throws(SandboxError) -> SystemFiles {
     if let machine, machine.isCurrent { return machine }
     let found = try SystemFiles()
     machine = found
@@ -218,7 +236,7 @@ package final class SandboxCompiler {
   }
 
   /// What this machine cannot enforce of the policy and the policy lets pass.
-  private func unenforced(
+  func unenforced(
     _ policy: Policy, _ launch: Launch
   ) throws(SandboxError) -> [String] {
     var missing: [String] = []
@@ -291,7 +309,7 @@ package final class SandboxCompiler {
     return steps
   }
 
-  private func terminal(_ launch: Launch, _ path: String) -> [Step] {
+  func terminal(_ launch: Launch, _ path: String) -> [Step] {
     guard let terminal = launch.terminal else { return [] }
     return [.terminal(path: path, rows: terminal.rows, columns: terminal.columns)]
   }
@@ -303,7 +321,7 @@ package final class SandboxCompiler {
     return program
   }
 
-  private static func telling(_ violations: Policy.Violations) -> FilterWish.Telling {
+  static func telling(_ violations: Policy.Violations) -> FilterWish.Telling {
     switch violations {
     case .silent: .silent
     case .tell, .kill: .attacks
@@ -311,7 +329,7 @@ package final class SandboxCompiler {
     }
   }
 
-  private static func answer(_ violations: Policy.Violations) -> ViolationAnswer {
+  static func answer(_ violations: Policy.Violations) -> ViolationAnswer {
     switch violations {
     case .silent: .none
     case .tell: .fail
@@ -320,7 +338,7 @@ package final class SandboxCompiler {
     }
   }
 
-  private static func newPass() throws(SandboxError) -> UInt64 {
+  static func newPass() throws(SandboxError) -> UInt64 {
     var pass: UInt64 = 0
     let count = withUnsafeMutableBytes(of: &pass) { lx_getrandom($0.baseAddress, $0.count) }
     guard count == 8 else {

@@ -16,6 +16,8 @@ struct FilterWish: Equatable {
   /// Memory may be writable and executable, or become executable.
   var runsOwnCode = true
   var violations = Telling.silent
+  /// Without them the worker shares the machine's files, processes and objects with all of its user's programs.
+  var hasNamespaces = true
 
   /// Of which calls init is told.
   enum Telling {
@@ -51,6 +53,7 @@ struct SeccompFilter {
     if !wish.runsOwnCode { filter.checkMemory() }
     filter.checkSockets(wish)
     filter.protectInit()
+    if !wish.hasNamespaces { filter.replaceNamespaces(wish) }
     return SeccompProgram(
       filter.rules.mapValues { rule in
         CallRule(
@@ -171,6 +174,63 @@ struct SeccompFilter {
     // A worker can send the host a connection and let it linger: the host's receive would close it, and wait for up to
     // eighteen hours. (Linux 6.16 lets the host refuse descriptors altogether, which it does.) SOL_SOCKET, SO_LINGER.
     set("setsockopt", .when(.equal(1, 1), .equal(2, 13), then: SeccompFilter.refused))
+  }
+
+  /// What neither Landlock nor a mount confines, and would reach what else the worker's user has.
+  private mutating func replaceNamespaces(_ wish: FilterWish) {
+    // Landlock knows no right to change modes, owners, dates and attributes; a path may lead anywhere, and a descriptor to
+    // what may only be read.
+    setAll(
+      """
+      chmod chown fchmod fchmodat fchmodat2 fchown fchownat \
+      fremovexattr fsetxattr futimesat lchown lremovexattr lsetxattr removexattr \
+      removexattrat setxattr setxattrat utime utimes
+      """,
+      .init(otherwise: SeccompFilter.refused))
+    // futimens(3) is this call without a path.
+    set(
+      "utimensat",
+      .when(.equal(1, 0), .upperIs(1, 0), then: .allow, otherwise: SeccompFilter.refused))
+    // Who opens what, below any folder whose names are known; System V's objects and POSIX' queues have no path at all.
+    setAll(
+      """
+      inotify_add_watch inotify_init inotify_init1 mq_getsetattr mq_notify mq_open mq_timedreceive \
+      mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd semctl \
+      semget semop semtimedop shmat shmctl shmdt shmget
+      """,
+      .init(otherwise: SeccompFilter.absent))
+    // Other processes' priorities, processors and limits: one may change one's own.
+    setAll(
+      """
+      prlimit64 sched_setaffinity sched_setattr sched_setparam sched_setscheduler
+      """,
+      .when(.equal(0, 0), then: .allow, otherwise: SeccompFilter.refused))
+    for (name, user) in [("setpriority", 2), ("ioprio_set", 3)] as [(String, UInt32)] {
+      var rule = CallRule(otherwise: SeccompFilter.refused)
+      rule.add(.equal(0, user), verdict: SeccompFilter.refused)
+      rule.add(.equal(1, 0), verdict: .allow)
+      set(name, rule)
+    }
+    // A Unix socket may be connected to whatever the user's programs listen at, and Landlock does not stop that. A pair of
+    // them is connected already, for good: but for datagrams, which can be sent elsewhere. (SOCK_STREAM is 1,
+    // SOCK_SEQPACKET 5, SOCK_DGRAM 2, SOCK_RAW 3.)
+    var pair = CallRule(otherwise: SeccompFilter.absent)
+    pair.add(.any(1, 2), verdict: .fail(EACCES))
+    pair.add(.equal(0, 1), verdict: .allow)
+    set("socketpair", pair)
+    guard var socket = SystemCalls.number("socket").flatMap({ rules[$0] }) else { return }
+    socket.cases.insert(.init(tests: [.equal(0, 1)], verdict: .fail(EACCES)), at: 0)
+    // The machine's interfaces and addresses.
+    if !wish.internet {
+      socket.cases.insert(.init(tests: [.equal(0, 16)], verdict: .fail(EACCES)), at: 0)
+    }
+    set("socket", socket)
+  }
+
+  private mutating func setAll(_ names: StaticString, _ rule: CallRule) {
+    words(of: names) { name in
+      if let number = SystemCalls.number(name) { rules[number] = rule }
+    }
   }
 
   /// Init has the worker's user id, so the worker could starve it or take its limits: then the wall clock, orders and

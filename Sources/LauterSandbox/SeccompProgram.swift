@@ -31,6 +31,8 @@ struct CallRule {
     case equal(_ argument: UInt32, UInt32)
     /// The lower half of the argument has one of these bits.
     case any(_ argument: UInt32, UInt32)
+    /// The upper half of the argument is this.
+    case upperIs(_ argument: UInt32, UInt32)
     /// The upper halves of the two arguments are the pass, which is filled in for each worker.
     case pass(_ first: UInt32, _ second: UInt32)
   }
@@ -254,6 +256,9 @@ private struct SeccompWriter {
     switch test {
     case .equal(_, let value): comparison = compare(.equal, value, yes: yes, no: no)
     case .any(_, let bits): comparison = compare(.anyBit, bits, yes: yes, no: no)
+    case .upperIs(let argument, let value):
+      let comparison = compare(.equal, value, yes: yes, no: no)
+      return load(SeccompWriter.upper(argument), then: comparison)
     case .pass(let first, let second):
       // Both halves in one comparison: two could be found out one after the other.
       _ = compare(.equal, 0, yes: yes, no: no)
@@ -284,7 +289,7 @@ extension CallRule.Test {
   fileprivate var argument: UInt32? {
     switch self {
     case .equal(let argument, _), .any(let argument, _): argument
-    case .pass: nil
+    case .upperIs, .pass: nil
     }
   }
 }

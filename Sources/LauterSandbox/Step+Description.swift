@@ -37,6 +37,11 @@ package func describe(_ step: Step) -> String {
   case .terminal(let path, let rows, let columns):
     return "open \(path) as the worker's terminal, \(rows) by \(columns)"
   case .dropPrivilege(let last): return "drop all privilege (capabilities 0 to \(last))"
+  case .scratch(let base, let number, _):
+    return "folder \(scratchPath(base, number)), which goes with the worker"
+  case .dropCapabilities: return "drop all capabilities"
+  case .processes(let count): return "limit processes to \(count) more than the user has"
+  case .guarded: return "keep signals within, under guard"
   case .limit(let resource, let soft, let hard):
     let amount = soft == hard ? "\(hard)" : "\(soft), at most \(hard)"
     return "limit \(limitName(resource)) to \(amount)"

@@ -197,3 +197,13 @@ enum SystemCalls {
     "create_module", "get_kernel_syms", "lookup_dcookie", "nfsservctl", "query_module", "ustat",
   ]
 }
+
+/// Each of the words in `text`, one space between them. Lists that are read seldom take less room so.
+@inline(never)
+func words(of text: StaticString, _ body: (String) -> Void) {
+  text.withUTF8Buffer { bytes in
+    for word in bytes.split(separator: UInt8(ascii: " ")) {
+      body(String(decoding: word, as: UTF8.self))
+    }
+  }
+}

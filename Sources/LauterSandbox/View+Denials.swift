@@ -54,6 +54,8 @@ struct Denials {
     }
   }
 
+  mutating func keep(_ path: String) { kept.append(path) }
+
   func hasAny(below path: String) -> Bool { kept.contains { PolicyPath.isBelow($0, path) } }
 
   /// What lies beside the kept paths below `folder`, which is the path of a tree: Landlock grants these in its place.
@@ -136,7 +138,7 @@ extension View {
     return nil
   }
 
-  fileprivate func isWritable(above path: String) -> Bool {
+  func isWritable(above path: String) -> Bool {
     for entry in entries where PolicyPath.isBelow(path, entry.path) {
       if case .tree(_, let access, _) = entry.kind, access.contains(.write) { return true }
     }

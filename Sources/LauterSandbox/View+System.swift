@@ -15,13 +15,17 @@ extension View {
     try addEtc(policy, identity)
     // `subset=pid` leaves nothing but processes, which Julia and the JVM cannot live with; numpy
     // can.
-    put("/proc", .proc(policy.preset == .strict ? "subset=pid,hidepid=invisible" : "masked"))
+    put("/proc", .proc(View.procOptions(policy)))
     put("/tmp", .tmpfs(size: policy.temporaryBytes, mode: 0o1777))
     put("/run", .folder)
     put("/var/tmp", .link("/tmp"))
     if case .own = policy.home, let home = policy.homePath {
       put(home, .tmpfs(size: policy.temporaryBytes, mode: 0o700))
     }
+  }
+
+  static func procOptions(_ policy: Policy) -> String {
+    policy.preset == .strict ? "subset=pid,hidepid=invisible" : "masked"
   }
 
   private mutating func addDevices(_ policy: Policy) {

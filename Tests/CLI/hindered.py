@@ -16,6 +16,7 @@ NUMBERS = {
     "prctl": (157, 167),
     "seccomp": (317, 277),
     "fsopen": (430, 430),
+    "unshare": (272, 97),
     "mount_setattr": (442, 442),
     "landlock_create_ruleset": (444, 444),
 }

@@ -164,6 +164,8 @@ class Hindered(DoctorTest):
                     error = presets[name]["error"]
                     self.assertEqual(error["code"], "LAUTER_ERROR_UNSUPPORTED")
                     self.assertIn(checks["user-namespace"]["remedy"], error["message"])
+                    self.assertIn("--allow-missing namespaces", error["message"])
+                self.assertEqual(checks["without-namespaces"]["status"], "ok")
                 # Root makes the namespaces of this preset without one of users.
                 self.assertEqual(presets["unconfined"]["status"], "full" if user is None and IS_ROOT else "failed")
 
@@ -183,6 +185,7 @@ class Hindered(DoctorTest):
                 presets, checks = self.doctor(1, user=user, filters=filters)
                 self.explained(checks, "landlock", "security modules", "lsm=", status="tolerated")
                 self.assertEqual(presets["notebook"]["missing"], ["landlock"])
+                self.assertEqual(checks["without-namespaces"]["status"], "info")
                 self.assertEqual(presets["strict"]["missing"], ["landlock"])
                 self.assertEqual(presets["unconfined"]["missing"], [])
 

@@ -28,6 +28,8 @@ def stage():
     (stage / "build").mkdir()
     shutil.copytree(library.parent, stage / "build" / "lib", symlinks=True)
     shutil.copytree(support.HERE, stage / "Tests" / "Integration", ignore=shutil.ignore_patterns("__pycache__"))
+    (stage / "Tests" / "CLI").mkdir()
+    shutil.copy(support.HERE.parent / "CLI" / "hindered.py", stage / "Tests" / "CLI")
     (stage / "include").mkdir()
     shutil.copy(header_path(), stage / "include" / "lauter.h")
     (stage / "packages").mkdir()

@@ -163,6 +163,15 @@ static inline uint32_t step_landlock(plan *p, uint64_t filesystem, const char *p
         put_text(p, path);
         put(p, access, 8);
         put(p, 0, 1); /* not passed over if it is missing */
+        put(p, 0, 8); /* whatever it is */
+        put(p, 0, 8);
+        return n;
+}
+static inline uint32_t step_scratch(plan *p, const char *base, uint64_t number) {
+        uint32_t n = step(p, 45);
+        put_text(p, base);
+        put(p, number, 8);
+        put(p, 1, 1);
         return n;
 }
 static inline uint32_t step_seccomp(plan *p, const void *program, size_t size) {

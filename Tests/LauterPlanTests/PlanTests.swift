@@ -33,6 +33,8 @@ private let everyStep: [Step] = {
     .proc(path: "/proc", options: "masked"), .devpts(path: "/dev/pts"),
     .enterRoot, .readOnlyRoot, .readOnly(path: "/dev"), .dropPrivilege(lastCapability: 40),
     .quota(name: "max_inotify_instances", most: 32),
+    .scratch(base: "/tmp", number: .max, hasHome: true), .dropCapabilities,
+    .processes(count: 1 << 33), .guarded,
     .terminal(path: "/dev/pts/ptmx", rows: 24, columns: .max),
     .limit(resource: 2, soft: 0, hard: .max),
     .landlock(
@@ -40,6 +42,7 @@ private let everyStep: [Step] = {
       rules: [
         LandlockRule(path: "/usr", access: 13),
         LandlockRule(path: "/srv/x", access: 4, ifThere: true),
+        LandlockRule(path: "/srv/y", access: 4, device: .max, inode: 1 << 50),
       ]),
     .seccomp(program: Array(0..<64)), .execute(execution),
   ]

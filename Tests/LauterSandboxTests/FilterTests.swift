@@ -13,10 +13,12 @@ import Testing
     let architecture = csandbox_native_architecture()
 
     init(
-      internet: Bool = true, pass: UInt64? = nil, violations: FilterWish.Telling = .silent
+      internet: Bool = true, pass: UInt64? = nil, violations: FilterWish.Telling = .silent,
+      hasNamespaces: Bool = true
     ) throws {
       let wish = FilterWish(
-        internet: internet, runsPrograms: pass == nil, violations: violations)
+        internet: internet, runsPrograms: pass == nil, violations: violations,
+        hasNamespaces: hasNamespaces)
       evaluator = try FilterEvaluator(SeccompFilter.compile(wish).bytes(pass: pass ?? 0))
     }
 
@@ -54,6 +56,52 @@ import Testing
     let names = SystemCalls.allowed.flatMap(\.names) + SystemCalls.refused + SystemCalls.probed
     #expect(Set(names).count == names.count)
     #expect(Set(names).isDisjoint(with: ["socket", "socketpair", "personality", "clone3"]))
+  }
+
+  @Test func `without namespaces it refuses what they would have confined`() throws {
+    let usual = try Filter()
+    let bare = try Filter(internet: false, hasNamespaces: false)
+    func refused(
+      _ errno: Int32, _ name: String, _ arguments: [UInt64] = [], isNew: Bool = true
+    ) throws {
+      guard let number = SystemCalls.number(name) else { return }
+      func decide(_ filter: Filter) throws -> FilterEvaluator.Action {
+        try filter.evaluator.decide(
+          Int(number), architecture: filter.architecture, arguments)
+      }
+      #expect(try decide(bare) == .errno(errno), "\(name) \(arguments)")
+      if isNew { #expect(try decide(usual) == .allow, "\(name) \(arguments)") }
+    }
+    for name in ["chmod", "fchmodat2", "fchown", "setxattr", "removexattrat", "utimes"] {
+      try refused(EPERM, name)
+    }
+    for name in ["inotify_init1", "shmget", "semop", "msgsnd", "mq_open"] {
+      try refused(ENOSYS, name)
+    }
+    // A path of null: dates of what is open. One whose address ends in zeros is a path.
+    #expect(try bare.decide("utimensat", 3, 0) == .allow)
+    try refused(EPERM, "utimensat", [3, 0x7F00_0000_0000])
+    try refused(EPERM, "utimensat", [3, 0x1234])
+    // Oneself, and nobody else.
+    for name in ["prlimit64", "sched_setaffinity", "sched_setscheduler"] {
+      #expect(try bare.decide(name, 0) == .allow)
+      try refused(EPERM, name, [4242])
+    }
+    #expect(try bare.decide("setpriority", 0, 0) == .allow)
+    try refused(EPERM, "setpriority", [0, 4242])
+    try refused(EPERM, "setpriority", [2, 0], isNew: false)
+    // Pairs that stay with each other, and no other Unix socket.
+    let flags: UInt64 = 0x8_0800
+    for kind: UInt64 in [1, 5] {
+      #expect(try bare.decide("socketpair", 1, kind | flags) == .allow)
+    }
+    for kind: UInt64 in [2, 3] { try refused(EACCES, "socketpair", [1, kind | flags]) }
+    for kind: UInt64 in [1, 2, 5] { try refused(EACCES, "socket", [1, kind | flags]) }
+    try refused(EACCES, "socket", [16, 3, 0])
+    #expect(
+      try Filter(internet: true, hasNamespaces: false).decide("socket", 16, 3, 0) == .allow)
+    #expect(
+      try Filter(internet: true, hasNamespaces: false).decide("socket", 2, 1, 0) == .allow)
   }
 
   @Test func `another architecture's entry leads nowhere`() throws {

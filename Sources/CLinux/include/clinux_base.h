@@ -13,6 +13,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+/* For C of ours that calls more than one thing. */
+static inline int lx_errno(void) { return errno; }
 /* -1 and errno become -errno; everything else passes. */
 static inline long lx_result(long value) { return value < 0 ? -(long)errno : value; }
 #endif

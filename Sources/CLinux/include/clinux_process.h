@@ -26,6 +26,8 @@ static inline long lx_getppid(void) { return getppid(); }
 static inline long lx_vfork(int (*body)(void *), void *stack_top, void *argument) {
         return lx_result(clone(body, stack_top, CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, argument));
 }
+/* fork(2), without what libc does for threads: for a process that has one. */
+static inline long lx_fork(void) { return lx_result(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)); }
 __attribute__((noreturn)) static inline void lx_exit(int code) { _exit(code); }
 static inline long lx_set_name(const char *name) { return lx_result(prctl(PR_SET_NAME, name, 0, 0, 0)); }
 static inline long lx_setsid(void) { return lx_result(setsid()); }
