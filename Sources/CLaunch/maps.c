@@ -71,14 +71,18 @@ static int open_namespace(int kind, const char *name, const char *uid_map, const
         enum { STACK = 16384 };
         char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
         if (stack == MAP_FAILED) return -errno;
-        int cancel, stage, pidfd = -1;
+        int cancel, stage, pidfd = -1, pid = -1;
+        uint64_t signals = 0;
         struct holder holder = {.host = (int)getpid()};
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-        uint64_t signals = raw_block_signals();
+        long blocked = raw_block_signals(&signals);
         /* Exit signal 0, and it never execs: the host's waitpid(-1) does not see it. The descriptor table
          * is shared only because a copy would cost. */
-        int pid = clone(hold, stack + STACK, CLONE_VM | CLONE_FILES | CLONE_PIDFD | kind, &holder, &pidfd);
-        int result = pid < 0 ? -errno : claunch_write_maps(pid, uid_map, gid_map, 0, &stage);
+        if (blocked == 0)
+                pid = clone(hold, stack + STACK, CLONE_VM | CLONE_FILES | CLONE_PIDFD | kind, &holder, &pidfd);
+        int result = blocked < 0 ? (int)blocked
+                     : pid < 0   ? -errno
+                                 : claunch_write_maps(pid, uid_map, gid_map, 0, &stage);
         if (result == 0) {
                 char path[64];
                 proc_path(path, pid, name);
@@ -89,7 +93,7 @@ static int open_namespace(int kind, const char *name, const char *uid_map, const
                 raw_reap(pidfd);
                 raw_close(pidfd);
         }
-        raw_restore_signals(signals);
+        if (blocked == 0) raw_restore_signals(signals);
         pthread_setcancelstate(cancel, NULL);
         munmap(stack, STACK);
         return result;

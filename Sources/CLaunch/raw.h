@@ -71,15 +71,15 @@ static inline void raw_close(int fd) { raw(SYS_close, fd, 0, 0, 0, 0, 0); }
 
 /* The kernel's set has 64 signals; libc's sigfillset() leaves out the two that libc keeps for itself,
  * whose handlers (thread cancellation, setuid of all threads) must not run in a process that only looks
- * like the thread either. */
-static inline uint64_t raw_block_signals(void) {
-        uint64_t all = ~(uint64_t)0, old = 0;
-        raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, sizeof all, 0, 0);
-        return old;
+ * like the thread either.
+ * 0, with what was blocked before in `*old`, or -errno (a filter of the host's): then nothing may be cloned. */
+static inline long raw_block_signals(uint64_t *old) {
+        uint64_t all = ~(uint64_t)0;
+        return raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)old, sizeof all, 0, 0);
 }
 
-static inline void raw_restore_signals(uint64_t old) {
-        raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof old, 0, 0);
+static inline long raw_restore_signals(uint64_t old) {
+        return raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof old, 0, 0);
 }
 
 /* Not FUTEX_PRIVATE: the kernel's own wake of CLONE_CHILD_CLEARTID is a shared one, and would miss a

@@ -103,7 +103,7 @@ static long keep_capabilities(void) {
 }
 
 /* What is ignored stays ignored across an exec, and so does the mask: init starts with neither. */
-static void reset_signals(void) {
+static long reset_signals(void) {
         static const struct {
                 void *handler;
                 unsigned long flags;
@@ -112,7 +112,7 @@ static void reset_signals(void) {
         } by_default = {0};
         for (int number = 1; number <= SIGNALS; number++)
                 raw(SYS_rt_sigaction, number, (long)&by_default, 0, sizeof(uint64_t), 0, 0);
-        raw_restore_signals(0);
+        return raw_restore_signals(0);
 }
 
 /* Init, until its exec. */
@@ -127,7 +127,8 @@ static int become_init(void *argument) {
         if (error < 0) return fail(launch, CLAUNCH_STAGE_DESCRIPTORS, error);
         error = launch->request->keep_capabilities ? keep_capabilities() : 0;
         if (error < 0) return fail(launch, CLAUNCH_STAGE_CAPABILITIES, error);
-        reset_signals();
+        error = reset_signals();
+        if (error < 0) return fail(launch, CLAUNCH_STAGE_SIGNALS, error);
         error = raw(SYS_execveat, init_fd, (long)"", (long)arguments, (long)environment, AT_EMPTY_PATH, 0);
         return fail(launch, CLAUNCH_STAGE_EXEC, error);
 }
@@ -172,11 +173,15 @@ static void run_middle(struct launch *launch, char *stack) {
         int middle = -1, cancel;
         /* A cancellation that arrives meanwhile waits: whoever owns init's pidfd must learn of it first. */
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-        uint64_t signals = raw_block_signals();
-        int pid = clone(be_the_middle, stack, CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD, launch, &middle);
-        if (pid < 0) {
+        uint64_t signals = 0;
+        long blocked = raw_block_signals(&signals);
+        int pid = -1;
+        if (blocked < 0)
+                fail(launch, CLAUNCH_STAGE_SIGNALS, blocked);
+        else if ((pid = clone(be_the_middle, stack, CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD, launch,
+                              &middle)) < 0)
                 fail(launch, CLAUNCH_STAGE_MIDDLE, -errno);
-        } else {
+        if (pid >= 0) {
                 raw_reap(middle);
                 raw_close(middle);
                 if (__atomic_load_n(&launch->running, __ATOMIC_ACQUIRE)) end_stray_init(launch, launch->pidfd);
@@ -185,7 +190,7 @@ static void run_middle(struct launch *launch, char *stack) {
                 raw_close(launch->pidfd);
                 launch->pidfd = -1;
         }
-        raw_restore_signals(signals);
+        if (blocked == 0) raw_restore_signals(signals);
         pthread_setcancelstate(cancel, NULL);
 }
 

@@ -42,6 +42,7 @@ enum LaunchStage {
     case CLAUNCH_STAGE_CAPABILITIES: capabilities
     case CLAUNCH_STAGE_EXEC: exec
     case CLAUNCH_STAGE_NETWORK: "setns to the empty network"
+    case CLAUNCH_STAGE_SIGNALS: "rt_sigprocmask"
     default: "claunch_spawn"
     }
   }

@@ -30,7 +30,8 @@ typedef enum claunch_stage {
         CLAUNCH_STAGE_DESCRIPTORS = 8,  /* put init's descriptors in their places */
         CLAUNCH_STAGE_CAPABILITIES = 9, /* raise inheritable and ambient capabilities */
         CLAUNCH_STAGE_EXEC = 10,        /* execveat of init's image */
-        CLAUNCH_STAGE_NETWORK = 11      /* setns to the network namespace that init is to be born in */
+        CLAUNCH_STAGE_NETWORK = 11,     /* setns to the network namespace that init is to be born in */
+        CLAUNCH_STAGE_SIGNALS = 12      /* rt_sigprocmask around the clones */
 } claunch_stage;
 
 typedef struct claunch_request {
