@@ -106,7 +106,7 @@ def is_named(call, message) -> bool:
     return any(re.search(word, message) for word, names in ACTS.get(call.role, {}).items() if call.name in names)
 
 
-def complaints(answer) -> list:
+def complaints(answer, plan) -> list:
     """What is wrong with what the host was told; nothing, mostly."""
     call, bad = answer.call, []
 
@@ -142,6 +142,66 @@ def complaints(answer) -> list:
         expect(answer.reason == C.REASON_LAUNCH, f"the reason {answer.reason}, not LAUNCH")
         before_the_first = answer.subject == "lauter-init"
         expect(answer.step > 0 or before_the_first, "no step")
+        expect(not answer.step or is_of_step(call, answer, plan), f"step {answer.step} is {plan[answer.step:][:1]}")
+    return bad
+
+
+#: What the steps that make a call begin with. A step may make many; a call that few kinds make shows its step.
+MADE_BY = {
+    "mount": ("make mounts private",),
+    "open_tree": ("open ", "cover ", "mount /proc"),
+    "sethostname": ("set the host name",),
+    "socket": ("bring up the loopback",),
+    "setgroups": ("become user",),
+    "setresgid": ("become user",),
+    "setresuid": ("become user",),
+    "symlinkat": ("link ",),
+    "pivot_root": ("enter the new root",),
+    "umount2": ("enter the new root",),
+    "fchdir": ("enter the new root",),
+    "fsopen": ("new root", "tmpfs ", "mount ", "cover "),
+    "move_mount": ("new root", "tmpfs ", "mount ", "cover ", "attach "),
+    "prlimit64": ("limit ",),
+    "landlock_create_ruleset": ("landlock",),
+    "landlock_add_rule": ("landlock",),
+    "landlock_restrict_self": ("landlock",),
+    "seccomp": ("seccomp",),
+    "execve": ("execute ",),
+}
+#: Calls that are given the name of what their step is about, or of a folder on the way there.
+NAMED_FOR = {"open_tree", "mkdirat", "mknodat", "openat2"}
+
+
+def is_of_step(call, answer, plan) -> bool:
+    """Whether the step that was told is one that makes this call, and is the one of that number in the plan."""
+    if answer.step == len(plan):  # the working directory of the program, which is told apart from it
+        return call.name == "chdir" and answer.message.startswith("working directory ")
+    if answer.step > len(plan):
+        return False
+    step = plan[answer.step]
+    if step.startswith("execute ") and call.name in ("execve", "execveat"):
+        return answer.message.startswith("execute ") and answer.subject in step
+    if answer.subject != step or not answer.message.startswith(f"step {answer.step}, {step}: "):
+        return False
+    if call.name in MADE_BY and not step.startswith(MADE_BY[call.name]):
+        return False
+    name = call.text.rstrip("/").rpartition("/")[2]
+    return call.name not in NAMED_FOR or not name or name in step or name == "." or step.startswith(("mount /proc", "cover"))
+
+
+def order_of_steps(calls, answers, plan, is_whole) -> list:
+    """What is wrong with the numbers as a whole: init's and the worker's calls come in the order of the plan, and each step
+    of it has failed."""
+    place = {call: i for i, call in enumerate(calls)}
+    bad = []
+    for role in ("init", "worker"):
+        # The worker's birth, which comes first, is told as the step that it is for: the program.
+        last = len(plan) - 1 if role == "init" else len(plan) - 2
+        told = sorted((place[a.call], a.step) for a in answers if a.call.role == role and 0 < a.said.get("step", 0) <= last)
+        bad += [f"{calls[at]} is of step {step}, after one of {before}" for (_, before), (at, step) in zip(told, told[1:]) if step < before]
+    missing = set(range(1, len(plan))) - {a.step for a in answers if a.said.get("step")}
+    if is_whole:
+        bad += [f"step {number}, {plan[number]}, never failed" for number in sorted(missing)]
     return bad
 
 
@@ -185,17 +245,25 @@ LAUNCHES = [
     ("nobody", "unconfined", "program", SOME),
     ("root", "notebook", "worker", SOME),
     ("root", "notebook", "python", SOME),
+    ("root", "notebook", "terminal", SOME),
+    ("nobody", "notebook", "terminal", SOME),
+    ("root", "limits", "program", SOME),
+    ("nobody", "limits", "program", SOME),
 ]
+#: The preset `notebook` with every limit that has a step or a mechanism of its own.
+LIMITS = ["limit cpu=60s", "limit wall=60s", "limit open-files=512", "limit file-size=64M", "limit output=1M", "limit memory=1G"]
 
 
 @pytest.mark.parametrize("user, preset, kind, most", LAUNCHES, ids=["-".join(case[:3]) for case in LAUNCHES])
 def test_each_system_call_that_fails_is_told_or_does_not_matter(programs, user, preset, kind, most):
     if user == "root" and os.geteuid() != 0:
         pytest.skip("needs root")
-    program = {"program": programs / "witness", "worker": programs / "worker", "python": "/usr/bin/python3"}[kind]
+    program = {"program": programs / "witness", "terminal": programs / "witness", "worker": programs / "worker", "python": "/usr/bin/python3"}[kind]
     words = [f"read {program}"] if preset != "unconfined" and kind != "python" else []
     if preset == "strict":
         words.append("violations tell")  # the witness tries what it may not
+    if preset == "limits":
+        preset, words = "notebook", words + LIMITS
     if preset == "strict" and user == "root":
         words.append("allow-missing limit")
     scenario = Scenario(programs, user, preset, kind, program, *words)
@@ -206,5 +274,7 @@ def test_each_system_call_that_fails_is_told_or_does_not_matter(programs, user, 
     assert [c.name for c in calls if c.role == "worker"][-1] in ("execve", "execveat")
     chosen = faults.faults_of(calls)
     answers = scenario.inject(chosen if most is None else faults.thinned(chosen, most))
-    wrong = [f"{answer}: {'; '.join(bad)}" for answer in answers if (bad := complaints(answer))]
+    plan = scenario.plan()
+    wrong = [f"{answer}: {'; '.join(bad)}" for answer in answers if (bad := complaints(answer, plan))]
+    wrong += order_of_steps(calls, answers, plan, most is None)
     assert not wrong, f"{len(wrong)} of {len(answers)}:\n" + "\n".join(wrong[:40])

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* faults probes
+ * faults plan PRESET KIND PROGRAM ["WORD VALUE"…]
  * faults PRESET KIND PROGRAM ["WORD VALUE"…] <requests
  *
  * Requests, one a line: `record` lists the system calls of a launch; `ROLE NUMBER NTH ERRNO MODE` lets the NTH call with
@@ -385,9 +386,13 @@ static struct traced *one_launch(struct traced *host) {
 
 int main(int count, char **words) {
         if (count == 2 && !strcmp(words[1], "probes")) return show_probes();
+        int is_plan = count > 1 && !strcmp(words[1], "plan");
+        words += is_plan;
+        count -= is_plan;
         if (count < 4) return 2;
         scenario = (struct scenario){.preset = words[1], .kind = words[2], .program = words[3]};
         for (int i = 4; i < count && scenario.count < 16; i++) scenario.words[scenario.count++] = words[i];
+        if (is_plan) return show_plan(&scenario);
         page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
         char line[256];

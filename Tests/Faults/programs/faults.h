@@ -40,6 +40,9 @@ struct scenario {
 /* Runs in the traced process; never returns. */
 void subject(const struct scenario *scenario, struct page *page);
 
+/* Prints the plan as `lauter_policy_explain` does. */
+int show_plan(const struct scenario *scenario);
+
 /* Shows that every probe for leaks sees what it looks for: prints one line for each. */
 int show_probes(void);
 

@@ -149,12 +149,32 @@ static lauter_launch *launch_of(const struct scenario *scenario) {
         lauter_launch *launch;
         lauter_error *error;
         int is_python = !strcmp(scenario->kind, "python");
-        must(lauter_launch_new(scenario->kind, &launch, &error), error, "launch");
+        int is_terminal = !strcmp(scenario->kind, "terminal");
+        const char *kind = is_terminal ? "program" : scenario->kind;
+        must(lauter_launch_new(kind, &launch, &error), error, "launch");
+        if (is_terminal) must(lauter_launch_set(launch, "terminal", "24x80", &error), error, "terminal");
         must(lauter_launch_set(launch, is_python ? "interpreter" : "argument", scenario->program, &error), error,
              "program");
-        if (!strcmp(scenario->kind, "program") && strcmp(scenario->preset, "unconfined"))
+        if (!strcmp(kind, "program") && strcmp(scenario->preset, "unconfined"))
                 must(lauter_launch_set(launch, "argument", "confined", &error), error, "argument");
         return launch;
+}
+
+int show_plan(const struct scenario *scenario) {
+        char *text;
+        lauter_error *error;
+        lauter_policy *policy = policy_of(scenario);
+        lauter_launch *launch = launch_of(scenario);
+        must(lauter_policy_explain(policy, launch, &text, &error), error, "explain");
+        fputs(text, stdout);
+        lauter_string_free(text);
+        lauter_launch_free(launch);
+        lauter_policy_free(policy);
+        return 0;
+}
+
+static int is_program(const struct scenario *scenario) {
+        return !strcmp(scenario->kind, "program") || !strcmp(scenario->kind, "terminal");
 }
 
 static void take_error(struct outcome *outcome, const lauter_error *error) {
@@ -208,7 +228,7 @@ static void launch_once(const struct scenario *scenario, struct page *page, cons
         lauter_host *host = NULL;
         lauter_error *error = NULL;
         lauter_worker worker = 0;
-        int has_session = strcmp(scenario->kind, "program") != 0, has_ended = 0;
+        int has_session = !is_program(scenario), has_ended = 0;
         long begun = now_ms();
         memset(outcome, 0, sizeof *outcome);
         outcome->agrees = outcome->same_text = 1;
@@ -300,7 +320,7 @@ void subject(const struct scenario *scenario, struct page *page) {
                         _exit(3);
                 }
         }
-        const char *compared = strcmp(scenario->kind, "program") ? NULL : expected;
+        const char *compared = is_program(scenario) ? expected : NULL;
         mark(page, MARK_READY);
         for (;;) {
                 mark(page, MARK_NEXT);
