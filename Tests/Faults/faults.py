@@ -8,7 +8,7 @@ import re
 import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -74,7 +74,8 @@ class Call:
     arguments: tuple
     text: str
     result: int
-    #: The path that the call's descriptor was opened with, where that is known.
+    #: The path that the call's descriptor was opened with, where that is known; of a blocking of signals, the kind of
+    #: process that it is for: the flags of the clone that follows.
     about: str = ""
     #: Init's calls once its worker has become the program.
     is_afterwards: bool = False
@@ -134,7 +135,8 @@ class Scenario:
     def plan(self) -> list:
         """The steps as `lauter_policy_explain` prints them, the first at 1."""
         text = subprocess.run(self.explain, stdout=subprocess.PIPE, text=True, check=True, env=self.environment).stdout
-        numbered = [line.split("  ", 1) for line in text.splitlines()[1:]]
+        # Before and behind them: the namespaces, and what is missing.
+        numbered = re.findall(r"^ *(\d+)  (.*)$", text, re.M)
         assert [int(number) for number, _ in numbered] == list(range(1, len(numbered) + 1)), text
         return [""] + [step for _, step in numbered]
 
@@ -176,6 +178,9 @@ class Scenario:
                     is_before_exec,
                 )
             )
+        for i, (call, after) in enumerate(zip(calls, calls[1:])):
+            if (call.role, call.name, after.name) == ("host", "rt_sigprocmask", "clone"):
+                calls[i] = replace(call, about=f"clone {after.arguments[0]}")
         return calls
 
     def inject(self, faults: list) -> list:
