@@ -48,7 +48,7 @@ add_custom_command(
     -I ${CMAKE_SOURCE_DIR}/Sources/CLinux/include -I ${CMAKE_SOURCE_DIR}/Sources/CInit/include
     -Xcc -nostdlibinc -Xcc -isystem -Xcc ${LAUTER_MUSL_INCLUDE} -Xcc -fno-stack-protector
     -Xfrontend -function-sections -c ${init_swift} -o lauter-init.o
-  COMMAND ${LAUTER_MUSL_GCC} -Os -fno-builtin -static -s -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,noexecstack
+  COMMAND ${LAUTER_MUSL_GCC} -Os -fno-builtin -fno-asynchronous-unwind-tables -static -s -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,noexecstack
     -I ${CMAKE_SOURCE_DIR}/Sources/CInit/include ${init_c} lauter-init.o -L${init_embedded} -lswiftUnicodeDataTables -lm -o ${LAUTER_INIT}
   WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
   COMMENT "Building lauter-init (Embedded Swift, static musl)"

@@ -110,9 +110,10 @@ static void lift(int folder, const char *name, void *argument) {
         /* To be moved a folder must be writable itself. */
         int moved = open_folder(folder, name);
         if (moved >= 0) close(moved);
+        struct stat status;
         char fresh[DIGITS + 1];
         do write_number(fresh, work->next++);
-        while (faccessat(work->top, fresh, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+        while (fstatat(work->top, fresh, &status, AT_SYMLINK_NOFOLLOW) == 0);
         if (renameat(folder, name, work->top, fresh) == 0) work->has_done = 1;
 }
 

@@ -154,7 +154,8 @@ static inline uint32_t step_limit(plan *p, uint32_t resource, uint64_t soft, uin
         put(p, hard, 8);
         return n;
 }
-static inline uint32_t step_landlock(plan *p, uint64_t filesystem, const char *path, uint64_t access) {
+static inline uint32_t step_landlock_of(plan *p, uint64_t filesystem, const char *path, uint64_t access, uint64_t device,
+                                        uint64_t inode) {
         uint32_t n = step(p, 20);
         put(p, filesystem, 8);
         put(p, 0, 8);
@@ -163,9 +164,13 @@ static inline uint32_t step_landlock(plan *p, uint64_t filesystem, const char *p
         put_text(p, path);
         put(p, access, 8);
         put(p, 0, 1); /* not passed over if it is missing */
-        put(p, 0, 8); /* whatever it is */
-        put(p, 0, 8);
+        put(p, device, 8);
+        put(p, inode, 8);
         return n;
+}
+/* Whatever it is. */
+static inline uint32_t step_landlock(plan *p, uint64_t filesystem, const char *path, uint64_t access) {
+        return step_landlock_of(p, filesystem, path, access, 0, 0);
 }
 static inline uint32_t step_scratch(plan *p, const char *base, uint64_t number) {
         uint32_t n = step(p, 45);

@@ -140,6 +140,9 @@ static void each_kind_fails(void) {
         step_landlock(&p, 1 << 2, "/nothing", 1 << 2);
         fails(&p, 0, "open", ENOENT);
         inside(&p);
+        step_landlock_of(&p, 1 << 2, "/bin", 1 << 2, 1, 1); /* another than was meant */
+        fails(&p, 0, "open", ESTALE);
+        inside(&p);
         step_seccomp(&p, "12345678", 8);
         fails(&p, 0, "seccomp", EINVAL);
         inside(&p);
