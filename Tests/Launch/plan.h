@@ -154,8 +154,8 @@ static inline uint32_t step_limit(plan *p, uint32_t resource, uint64_t soft, uin
         put(p, hard, 8);
         return n;
 }
-static inline uint32_t step_landlock_of(plan *p, uint64_t filesystem, const char *path, uint64_t access, uint64_t device,
-                                        uint64_t inode) {
+static inline uint32_t step_landlock_of(plan *p, uint64_t filesystem, const char *path, uint64_t access,
+                                        uint64_t device, uint64_t inode) {
         uint32_t n = step(p, 20);
         put(p, filesystem, 8);
         put(p, 0, 8);
