@@ -13,7 +13,7 @@ mkdir -p tree/a/b && echo text >tree/a/b/file && ln -s b tree/a/link
 tar -cf - tree | (mkdir -p copy && tar -xf - -C copy)
 diff -r tree copy/tree && find copy -type l -printf '%l' | grep -qx b
 perl -MPOSIX -MSocket -e 'socketpair(my $a, my $b, AF_UNIX, SOCK_STREAM, 0) or die $!; if (!fork) { syswrite $a, "x"; exit } wait; sysread $b, my $x, 1; die unless $x eq "x"'
-mkfifo pipe && (echo through >pipe &) && [[ "$(cat pipe)" == through ]]
+mkfifo /tmp/pipe && (echo through >/tmp/pipe &) && [[ "$(cat /tmp/pipe)" == through ]]
 coproc cat; echo line >&"${COPROC[1]}"; read -r line <&"${COPROC[0]}"; [[ $line == line ]]
 awk 'BEGIN { while (("echo 6*7" | getline x) > 0) print x }' | grep -qF '6*7'
 [[ "$(id -u)" != 0 && "$(whoami)" && "$HOME" && -w "$HOME" && "$(date +%Y)" -gt 2000 && "$(nproc)" -ge 1 ]]
