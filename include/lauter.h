@@ -468,6 +468,8 @@ typedef struct lauter_report {
         const char *missing; /**< What is not enforced, one word a line: what `allow-missing` let pass; "groups" where
                                   an ordinary user's supplementary groups stay; "landlock" where the kernel has none;
                                   "quotas" where /proc/sys is read-only;
+                                  "abstract-sockets" under `net host` before Linux 6.12 (Landlock ABI 6): those of
+                                  the machine are within reach;
                                   "violations" where refused system calls cannot be told, since a listener is around
                                   the host already: they are refused all the same. */
         /** System calls that were not the worker's to make, as JSON: an array of objects as those of LAUTER_EVENT_DENIED,

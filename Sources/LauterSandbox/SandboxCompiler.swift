@@ -111,9 +111,17 @@ package final class SandboxCompiler {
           scope: LandlockRights.scopes(offer.landlock),
           rules: try view.landlockRules(abi: offer.landlock, denials)))
     }
+    if policy.network == .host && LandlockRights.scopes(offer.landlock) == 0 {
+      // Every abstract name of the machine is in its network, and nothing else keeps them apart.
+      missing.append("abstract-sockets")
+    }
     let wish = FilterWish(
       internet: policy.network != .none, runsPrograms: policy.runsPrograms,
       runsOwnCode: policy.runsOwnCode,
+      // A file that the host renames over a denied name is Landlock's alone, which before Linux 6.2 does not look at
+      // truncate(2): there no file could be read or written, and this one emptied. (Those that are open for writing
+      // can be shortened by their descriptors.)
+      truncatesByPath: offer.landlock >= 3 || !denials.isInWritable,
       violations: SandboxCompiler.telling(policy.violations))
     steps.append(.seccomp(program: filter(wish).bytes(pass: execution.pass)))
     steps.append(.execute(execution))

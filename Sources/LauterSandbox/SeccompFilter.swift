@@ -15,6 +15,8 @@ struct FilterWish: Equatable {
   var runsPrograms: Bool
   /// Memory may be writable and executable, or become executable.
   var runsOwnCode = true
+  /// truncate(2) is the mounts' and Landlock's to judge; else it is refused, whatever the path.
+  var truncatesByPath = true
   var violations = Telling.silent
   /// Without them the worker shares the machine's files, processes and objects with all of its user's programs.
   var hasNamespaces = true
@@ -51,6 +53,7 @@ struct SeccompFilter {
     filter.checkFiles()
     filter.checkProcesses(wish)
     if !wish.runsOwnCode { filter.checkMemory() }
+    if !wish.truncatesByPath { filter.set("truncate", .init(otherwise: refused)) }
     filter.checkSockets(wish)
     filter.protectInit()
     if !wish.hasNamespaces { filter.replaceNamespaces(wish) }

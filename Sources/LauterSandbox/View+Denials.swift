@@ -23,6 +23,8 @@ struct Denials {
   private(set) var kept: [String] = []
   /// With a cover alone, since Landlock is missing or could keep them only at too high a price.
   private(set) var covered: [String] = []
+  /// Whether one that is kept lies in a folder that may be written.
+  private(set) var isInWritable = false
 
   /// How many files and folders may lie beside denied paths: each is a rule, at about 4 µs.
   static let mostBeside = 4096
@@ -40,6 +42,7 @@ struct Denials {
           covered.append(entry.path)
         } else {
           kept.append(entry.path)
+          if view.isWritable(above: entry.path) { isInWritable = true }
         }
         continue
       }

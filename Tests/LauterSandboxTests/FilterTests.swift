@@ -13,12 +13,12 @@ import Testing
     let architecture = csandbox_native_architecture()
 
     init(
-      internet: Bool = true, pass: UInt64? = nil, violations: FilterWish.Telling = .silent,
-      hasNamespaces: Bool = true
+      internet: Bool = true, pass: UInt64? = nil, truncates: Bool = true,
+      violations: FilterWish.Telling = .silent, hasNamespaces: Bool = true
     ) throws {
       let wish = FilterWish(
-        internet: internet, runsPrograms: pass == nil, violations: violations,
-        hasNamespaces: hasNamespaces)
+        internet: internet, runsPrograms: pass == nil, truncatesByPath: truncates,
+        violations: violations, hasNamespaces: hasNamespaces)
       evaluator = try FilterEvaluator(SeccompFilter.compile(wish).bytes(pass: pass ?? 0))
     }
 
@@ -50,6 +50,13 @@ import Testing
     }
     #expect(try filter.decide("clone3") == .errno(ENOSYS))
     #expect(try filter.decide("io_setup") == .errno(ENOSYS))
+  }
+
+  @Test func `where Landlock does not look at truncate, no path can be truncated`() throws {
+    #expect(try Filter().decide("truncate") == .allow)
+    let older = try Filter(truncates: false)
+    #expect(try older.decide("truncate") == .errno(EPERM))
+    #expect(try older.decide("ftruncate") == .allow)
   }
 
   @Test func `no call is in two lists, and none twice`() {

@@ -199,6 +199,17 @@ extension Preparation {
     #expect(!(try prepare(offer: offer).lines.contains { $0.hasPrefix("landlock") }))
   }
 
+  @Test func `a network whose abstract sockets nothing keeps apart is told`() throws {
+    var offer = ordinaryOffer()
+    let host = [("net", "host")]
+    offer.landlock = 6
+    #expect(try prepare("notebook", host, offer: offer).missing.isEmpty)
+    offer.landlock = 5
+    #expect(try prepare("notebook", host, offer: offer).missing == ["abstract-sockets"])
+    // A namespace does.
+    #expect(try prepare(offer: offer).missing.isEmpty)
+  }
+
   @Test func `what the kernel cannot count is an error, or is told`() throws {
     var offer = ordinaryOffer()
     offer.isMachineRoot = true
