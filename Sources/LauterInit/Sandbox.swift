@@ -24,6 +24,8 @@ struct Sandbox: ~Copyable {
   private var links: [(path: String, target: String)] = []
   /// What of all this stays.
   private var kept: Kept? = Kept()
+  /// The /proc that quotas are set in, before anything of it is covered: a detached mount.
+  private var fullProc: OwnedFD?
   /// The new root holds the file that masks are mounts of.
   private var hasMask = false
 
@@ -107,8 +109,17 @@ struct Sandbox: ~Copyable {
   }
 
   /// In the worker's own user namespace, which this knob is about for whoever opens it there.
-  private func setQuota(_ name: String, _ most: UInt32) throws(KernelError) {
-    let fd = try check("open", lx_open("/proc/sys/user/" + name, O_WRONLY | O_CLOEXEC, 0))
+  ///
+  /// And in a /proc of its own: the kernel keeps the names of all user namespaces' knobs beside each other, so that in the
+  /// machine's /proc a look-up passes over those of every worker that there is.
+  private mutating func setQuota(_ name: String, _ most: UInt32) throws(KernelError) {
+    var folder = AT_FDCWD
+    var path = "/proc/sys/user/" + name
+    if let proc = try uncoveredProc() {
+      folder = proc
+      path = "sys/user/" + name
+    }
+    let fd = try check("openat", lx_openat(folder, path, O_WRONLY | O_CLOEXEC, 0))
     let knob = OwnedFD(adopting: Int32(fd))
     let text = "\(most)"
     try check("write", lx_write(knob.raw, text, text.utf8.count))
@@ -309,24 +320,47 @@ struct Sandbox: ~Copyable {
 
   private mutating func mountProc(_ path: String, _ options: String) throws(KernelError) {
     let masked = options.utf8.elementsEqual("masked".utf8)
-    let filesystem = try Filesystem("proc")
-    if !masked { try filesystem.set(list: options) }
-    let attributes = LX_MOUNT_ATTR_NOSUID | LX_MOUNT_ATTR_NODEV | LX_MOUNT_ATTR_NOEXEC
-    let proc = try filesystem.mounted(attributes)
-    try mount(proc, on: path, isDirectory: true)
-    if masked { try maskProc(proc) }
     if masked || options.isEmpty {
+      let proc = if let made = fullProc.take() { made } else { try procMount("") }
+      try mount(proc, on: path, isDirectory: true)
+      if masked { try maskProc(proc) }
       kept!.processes = try folder(of: proc)
     } else {
+      let proc = try procMount(options)
+      try mount(proc, on: path, isDirectory: true)
       // The worker's hides who is not dumpable, which a worker can choose to be. Nobody else ever sees this one.
-      let own = try Filesystem("proc")
-      try own.set(list: "subset=pid")
-      kept!.processes = try folder(of: try own.mounted(attributes))
+      let own = try procMount("subset=pid")
+      kept!.processes = try folder(of: own)
+      Sandbox.leaveToInit(own)
     }
   }
 
+  /// A detached mount of the worker's /proc.
+  private func procMount(_ options: String) throws(KernelError) -> OwnedFD {
+    let filesystem = try Filesystem("proc")
+    try filesystem.set(list: options)
+    return try filesystem.mounted(
+      LX_MOUNT_ATTR_NOSUID | LX_MOUNT_ATTR_NODEV | LX_MOUNT_ATTR_NOEXEC)
+  }
+
+  /// The descriptor of `fullProc`, which is made if need be. Nil where the kernel gives none, since this machine's is
+  /// masked: whether that is an error is for the step to say that is about /proc.
+  private mutating func uncoveredProc() throws(KernelError) -> Int32? {
+    if fullProc == nil {
+      do throws(KernelError) { fullProc = try procMount("") } catch {
+        if error.errno == EPERM { return nil }
+        throw error
+      }
+    }
+    return fullProc?.raw
+  }
+
+  /// The kernel waits for a grace period when a detached mount is closed: init does that once the worker runs, with all
+  /// that it need not keep. The worker's program gets none of it.
+  private static func leaveToInit(_ mount: consuming OwnedFD) { _ = mount.release() }
+
   /// A mount's root as a folder that can be read.
-  private func folder(of mount: consuming OwnedFD) throws(KernelError) -> OwnedFD {
+  private func folder(of mount: borrowing OwnedFD) throws(KernelError) -> OwnedFD {
     let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
     return OwnedFD(adopting: Int32(try check("openat", lx_openat(mount.raw, ".", flags, 0))))
   }
@@ -338,8 +372,11 @@ struct Sandbox: ~Copyable {
     return fd >= 0 ? OwnedFD(adopting: Int32(fd)) : nil
   }
 
-  /// What stays when the sandbox is built.
-  mutating func takeKept() -> Kept { kept.take() ?? Kept() }
+  /// What stays when the sandbox is built. Nothing is mounted after this.
+  mutating func takeKept() -> Kept {
+    if let unused = fullProc.take() { Sandbox.leaveToInit(unused) }
+    return kept.take() ?? Kept()
+  }
 
   /// What container runtimes hide of a full /proc: the machine's secrets and its knobs. Entries that this kernel does
   /// not have are passed over.

@@ -18,6 +18,8 @@ extension Plan {
   /// The plan as bytes for `lauter-init`.
   package func encoded() -> [UInt8] {
     var out = PlanWriter()
+    // What a sandbox takes, most of it files of /etc and the filter.
+    out.bytes.reserveCapacity(48 << 10)
     out.u32(planMagic)
     out.u32(UInt32(steps.count))
     for step in steps { out.step(step) }

@@ -54,12 +54,18 @@ struct View {
   /// Set what is at a path; later words win over earlier ones.
   mutating func put(_ path: String, _ kind: ViewEntry.Kind, named: Bool = false) {
     let entry = ViewEntry(path: path, kind: kind, isNamed: named)
-    if let index = entries.firstIndex(where: { PolicyPath.same($0.path, path) }) {
-      entries[index] = entry
-      return
+    var index = 0
+    var end = entries.count
+    while index < end {
+      let middle = (index + end) / 2
+      let isBefore = PolicyPath.precedes(entries[middle].path, path)
+      if isBefore { index = middle + 1 } else { end = middle }
     }
-    let index = entries.firstIndex { PolicyPath.precedes(path, $0.path) } ?? entries.count
-    entries.insert(entry, at: index)
+    if index < entries.count && PolicyPath.same(entries[index].path, path) {
+      entries[index] = entry
+    } else {
+      entries.insert(entry, at: index)
+    }
   }
 
   /// The entry that decides about `path`: the most specific one at or above it.
@@ -67,8 +73,13 @@ struct View {
     entries.last { PolicyPath.isWithin(path, $0.path) }
   }
 
-  private func decider(above path: String) -> ViewEntry? {
-    entries.last { PolicyPath.isBelow(path, $0.path) }
+  /// What decides about the folder that the entry at `index` is in: it comes before it.
+  private func kind(above index: Int) -> ViewEntry.Kind? {
+    for other in stride(from: index - 1, through: 0, by: -1)
+    where PolicyPath.isBelow(entries[index].path, entries[other].path) {
+      return entries[other].kind
+    }
+    return nil
   }
 
   /// Remove what has no place: files and links that would have to be made inside a tree of the
@@ -77,15 +88,15 @@ struct View {
     // From the top, so that what was removed decides about nothing.
     var index = 0
     while index < entries.count {
-      let above = decider(above: entries[index].path)
-      let isInTree: Bool
-      if case .tree? = above?.kind { isInTree = true } else { isInTree = false }
-      let isInLink: Bool
-      if case .link? = above?.kind { isInLink = true } else { isInLink = false }
       switch entries[index].kind {
       case .file, .link, .folder:
-        if isInTree || isInLink { entries.remove(at: index) } else { index += 1 }
+        switch kind(above: index) {
+        case .tree, .link: entries.remove(at: index)
+        default: index += 1
+        }
       case .hidden(let isDirectory):
+        let isInTree: Bool
+        if case .tree = kind(above: index) { isInTree = true } else { isInTree = false }
         let path = entries[index].path
         let showsBelow = entries.contains { other in
           if case .hidden = other.kind { return false }

@@ -55,6 +55,11 @@ PLAUSIBLE = {
     "wait4": [errno.ECHILD],
     "futex": [errno.EINTR],
     "mount": [errno.EPERM],
+    # Not EPERM, which is the kernel's word for a /proc that would show more than the machine's own: quotas are then set
+    # there.
+    "fsopen": [errno.EMFILE],
+    "fsconfig": [errno.ENOMEM],
+    "fsmount": [errno.EMFILE],
     "move_mount": [errno.EPERM],
     "mount_setattr": [errno.EPERM],
     "pivot_root": [errno.EINVAL],
