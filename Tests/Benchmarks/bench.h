@@ -24,11 +24,19 @@ void write_all(int fd, const void *data, size_t size);
 lauter_worker spawn(lauter_host *host, const char *preset, const char *kind, const char *program,
                     const char *const words[]);
 
+/* Take events until the worker's last one. Returns when its first byte came, 0 if none did. What it printed is appended to
+ * `text`, as far as that has room; NULL: to nothing. */
+double until_exit(lauter_host *host, lauter_worker worker, char *text, size_t size);
+
 /* launch.c: time until the first byte and until the end is known, of `program` in Lauter's and in bubblewrap's sandbox. */
 void measure_launch(lauter_host *host, const char *preset, const char *net, const char *program);
 void measure_bubblewrap(char *const argv[]);
 /* How soon after the kill the end of a worker is known. */
 void measure_kill(lauter_host *host, const char *program);
+
+/* filter.c: the length of a preset's filter, and how long it takes to load it; what calls cost under it. */
+void measure_filter(lauter_host *host, const char *preset, const char *program, int times);
+void measure_costs(lauter_host *host, const char *preset, const char *program);
 
 /* calls.c: round trips of 64 bytes and of many, by calls and by a bare socket pair. */
 void measure_calls(lauter_host *host, const char *program, int count);

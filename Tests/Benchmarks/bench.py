@@ -61,9 +61,11 @@ def launches(report: Report, programs: Programs, runs: int):
     small = Host(programs.host)
     hosts = [small]
     same = same_bubblewrap(small.text("view", "notebook", "private", programs.first_byte), programs.first_byte)
+    bare = same_bubblewrap(small.text("view", "strict", "none", programs.first_byte), programs.first_byte)
     lean = lean_bubblewrap(programs.first_byte)
     things = {
         "same": lambda: small.ask("bwrap", *same),
+        "bare": lambda: small.ask("bwrap", *bare),
         "lean": lambda: small.ask("bwrap", *lean),
         "notebook": lambda: small.ask("launch", "notebook", "private", programs.first_byte),
         "no network": lambda: small.ask("launch", "notebook", "none", programs.first_byte),
@@ -81,6 +83,7 @@ def launches(report: Report, programs: Programs, runs: int):
     ended = {name: [time[1] for time in measured] for name, measured in times.items()}
 
     whole = report.times("bubblewrap's whole run, same namespaces and files", ended["same"])
+    less = report.times("the same, files as in `strict`", ended["bare"])
     little = report.times("bubblewrap's whole run, same namespaces, /usr alone", ended["lean"])
     notebook = report.times("launch until the first byte, `notebook`", first["notebook"])
     none = report.times("the same, `net none`", first["no network"])
@@ -89,6 +92,7 @@ def launches(report: Report, programs: Programs, runs: int):
     report.times("the same, `strict`", ended["strict"])
     report.add("`notebook` / bubblewrap, same files", notebook / whole, "", bar=0.4)
     report.add("`notebook`, `net none` / bubblewrap, same files", none / whole, "", bar=0.4)
+    report.add("`strict`, `net none` / bubblewrap, same files", strict / less, "", bar=0.25)
     report.add("`notebook` / bubblewrap, /usr alone", notebook / little, "", note="which shows less")
     report.add("`strict` / bubblewrap, /usr alone", strict / little, "", note="which shows less")
     if enough:
@@ -97,6 +101,40 @@ def launches(report: Report, programs: Programs, runs: int):
     else:
         # Not shown is not met.
         report.add("host with 4 GB / small host", float("inf"), "", bar=1.3, note="too little memory here")
+
+
+#: Of what costs.c prints: which, in words, and whether the bar is about it.
+COSTS = [("allowed, `getppid`", True), ("allowed, `read`", True), ("allowed after a look at an argument, `ioctl`", True),
+         ("refused without a word, an unknown number", True), ("refused and told, `bpf`", False)]
+
+
+def filters(report: Report, programs: Programs, runs: int):
+    """Loading the filter, and what a call costs under it: undisturbed, for so little work is done that what others do on
+    the machine would be measured instead."""
+    host = Host(programs.host)
+    host.ask("pin", 0)
+    for preset in ("notebook", "strict"):
+        length, *times = host.ask("filter", preset, programs.echo, runs * 5)
+        what = f"loading the filter of `{preset}`"
+        if times:
+            spread = summary(times)
+            report.add(what, spread["p10"], "µs", bar=100, spread=spread,
+                       note=f"{length:.0f} instructions; median {spread['median']:.3g}")
+        else:
+            report.add(what, float("inf"), "µs", bar=100, note="only root can read it, of a kernel that lets him")
+    costs = in_turns(runs // 3, {
+        preset: lambda preset=preset: host.ask("costs", preset, programs.costs)
+        for preset in ("outside", "notebook", "strict")
+    })
+    host.close()
+    for index, (what, has_bar) in enumerate(COSTS):
+        outside, notebook, strict = (
+            summary([run[index] for run in costs[preset]])["p10"] for preset in ("outside", "notebook", "strict"))
+        for preset, inside in (("notebook", notebook), ("strict", strict)):
+            # In `strict` such a call ends the worker.
+            if has_bar or preset == "notebook":
+                report.add(f"added to a call under `{preset}`: {what}", inside - outside, "ns",
+                           bar=60 if has_bar else None, note=f"{outside:.0f} without, {inside:,.0f} with")
 
 
 def calls(report: Report, programs: Programs, runs: int, each: int):
@@ -237,14 +275,15 @@ def main():
     parser.add_argument("--python", default="/usr/bin/python3", help="the interpreter (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer runs: a look, not a verdict")
     parser.add_argument("--json", type=Path, help="where to keep the numbers")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="launches, calls, library, crowd, beside (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="launches, filter, calls, library, crowd, beside (default: all)")
     options = parser.parse_args()
-    parts = options.parts or ["launches", "calls", "library", "crowd", "beside"]
+    parts = options.parts or ["launches", "filter", "calls", "library", "crowd", "beside"]
     runs = 10 if options.quick else 60
     programs = Programs(options.build.resolve())
     report = Report()
     measures = {
         "launches": lambda: launches(report, programs, runs * 2),
+        "filter": lambda: filters(report, programs, runs),
         "calls": lambda: calls(report, programs, runs, 200),
         "library": lambda: library(report, programs, runs),
         "crowd": lambda: crowd(report, programs, max(runs // 3, 6), 200 if options.quick else 1000),

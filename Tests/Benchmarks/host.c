@@ -7,6 +7,8 @@
  *     launch PRESET NET PROGRAM          first_us exited_us
  *     view PRESET NET PROGRAM            the launch's plan, as lauter_policy_explain() tells it, and an empty line
  *     bwrap PATH ARGUMENT…               first_us exited_us
+ *     filter PRESET PROGRAM COUNT        its instructions (0: they cannot be read here), and COUNT times of loading it
+ *     costs PRESET PROGRAM               nanoseconds a call: see costs.c; "outside" is without a sandbox
  *     calls PROGRAM COUNT                COUNT raw round trips, COUNT with a peer in another session, COUNT calls: a line each
  *     bulk PROGRAM BYTES                 raw_in_us raw_out_us call_in_us call_out_us
  *     kill PROGRAM                       exited_us
@@ -149,6 +151,10 @@ int main(void) {
                         print_view(word[1], word[2], word[3]);
                 else if (strcmp(verb, "bwrap") == 0 && count > 2)
                         measure_bubblewrap(word + 1);
+                else if (strcmp(verb, "filter") == 0 && count == 4)
+                        measure_filter(host, word[1], word[2], atoi(word[3]));
+                else if (strcmp(verb, "costs") == 0 && count == 3)
+                        measure_costs(host, word[1], word[2]);
                 else if (strcmp(verb, "calls") == 0 && count == 3)
                         measure_calls(host, word[1], atoi(word[2]));
                 else if (strcmp(verb, "bulk") == 0 && count == 3)

@@ -8,19 +8,24 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
 
-/* Take events until the worker's last one; returns when its first byte came, 0 if none did. */
-static double until_exit(lauter_host *host, lauter_worker worker) {
+double until_exit(lauter_host *host, lauter_worker worker, char *text, size_t size) {
         lauter_event event = {.size = sizeof event};
         double first = 0;
         for (int alive = 1; alive;) {
                 next_event(host, &event);
                 if (event.worker != worker) continue;
-                if (event.kind == LAUTER_EVENT_STREAM && first == 0) first = now_us();
+                if (event.kind == LAUTER_EVENT_STREAM) {
+                        if (first == 0) first = now_us();
+                        if (text)
+                                snprintf(text + strlen(text), size - strlen(text), "%.*s", (int)event.parts[0].size,
+                                         (const char *)event.parts[0].data);
+                }
                 if (event.kind == LAUTER_EVENT_EXITED) {
                         uint32_t reason = event.report->reason;
                         if (reason != LAUTER_REASON_EXITED && reason != LAUTER_REASON_KILLED) {
@@ -38,7 +43,7 @@ void measure_launch(lauter_host *host, const char *preset, const char *net, cons
         const char *words[] = {"net", net, NULL};
         double begun = now_us();
         lauter_worker worker = spawn(host, preset, "program", program, words);
-        double first = until_exit(host, worker), ended = now_us();
+        double first = until_exit(host, worker, NULL, 0), ended = now_us();
         if (first == 0) {
                 fprintf(stderr, "the program in the sandbox wrote nothing\n");
                 exit(1);
@@ -76,6 +81,6 @@ void measure_kill(lauter_host *host, const char *program) {
         must(lauter_worker_wait_ready(host, worker, -1, &error));
         double begun = now_us();
         must(lauter_worker_kill(host, worker, &error));
-        (void)until_exit(host, worker);
+        (void)until_exit(host, worker, NULL, 0);
         printf("%.1f\n", now_us() - begun);
 }

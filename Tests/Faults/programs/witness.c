@@ -31,9 +31,14 @@ static void lines(const char *path, const char *const *names) {
         if (file) fclose(file);
 }
 
-/* Mounts without their numbers, which the machine counts, and without ids chosen for each worker. */
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* Mounts without their numbers, which the machine counts, and without ids chosen for each worker. In an order of their own: the
+ * kernel's is that in which they were made, not that in which they lie. */
 static void mounts(void) {
-        char line[4096], root[1024], point[1024], options[1024], rest[1024];
+        enum { MOST = 256 };
+        char line[4096], root[1024], point[1024], options[1024], rest[1024], *found[MOST];
+        size_t count = 0;
         FILE *file = fopen("/proc/self/mountinfo", "r");
         while (file && fgets(line, sizeof line, file)) {
                 if (sscanf(line, "%*d %*d %*s %1023s %1023s %1023s %1023[^\n]", root, point, options, rest) < 4)
@@ -41,9 +46,17 @@ static void mounts(void) {
                 const char *kind = strstr(rest, "- ");
                 char type[64] = "";
                 if (kind) sscanf(kind, "- %63s", type);
-                printf("mount %s %s %s%s\n", point, options, type, strstr(rest, "shared:") ? " shared" : "");
+                if (count == MOST ||
+                    asprintf(&found[count], "mount %s %s %s%s\n", point, options, type,
+                             strstr(rest, "shared:") ? " shared" : "") < 0) {
+                        printf("too many mounts\n");
+                        break;
+                }
+                count++;
         }
         if (file) fclose(file);
+        qsort(found, count, sizeof *found, by_text);
+        for (size_t i = 0; i < count; i++) fputs(found[i], stdout), free(found[i]);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
