@@ -46,9 +46,8 @@ static void mounts(void) {
                 const char *kind = strstr(rest, "- ");
                 char type[64] = "";
                 if (kind) sscanf(kind, "- %63s", type);
-                if (count == MOST ||
-                    asprintf(&found[count], "mount %s %s %s%s\n", point, options, type,
-                             strstr(rest, "shared:") ? " shared" : "") < 0) {
+                if (count == MOST || asprintf(&found[count], "mount %s %s %s%s\n", point, options, type,
+                                              strstr(rest, "shared:") ? " shared" : "") < 0) {
                         printf("too many mounts\n");
                         break;
                 }
