@@ -228,8 +228,15 @@ def test_without_namespaces_and_without_landlock_there_is_no_worker(ordinary):
 
 
 def whole_family(bench):
-    support.eventually(lambda: len(support.processes_with(bench.path("probe"))) >= 6, within=10)
-    return support.processes_with(bench.path("probe"))
+    """The worker and its five, once those between them, which end, are gone."""
+    found = []
+
+    def is_still():
+        found.append(set(support.processes_with(bench.path("probe"))))
+        return len(found[-1]) >= 4 and len(found) > 20 and all(each == found[-1] for each in found[-20:])
+
+    support.eventually(is_still, within=20)
+    return sorted(found[-1])
 
 
 def family(words, bench, act):
@@ -257,7 +264,7 @@ def test_all_that_a_worker_started_ends_with_it(bench, ordinary, end):
         os.kill(pid, signal.SIGKILL)
 
     processes, folders, reason = below(lambda: family(WORDS, bench, act), user=ordinary)
-    assert processes >= 6 and folders >= 1
+    assert processes >= 4 and folders >= 1
     assert reason == ("REASON_KILLED" if end == "kill" else "REASON_LOST")
 
 
@@ -272,7 +279,7 @@ def test_all_that_a_worker_started_ends_with_its_host(bench, ordinary):
 
     with pytest.raises(AssertionError, match="without a word"):
         below(host, user=ordinary)
-    assert int(os.read(reading, 10)) >= 6
+    assert int(os.read(reading, 10)) >= 4
     os.close(reading)
     os.close(writing)
     support.eventually(lambda: not support.processes_with(bench.path("probe")), within=1)
@@ -333,7 +340,7 @@ def test_a_pause_stops_all_and_nobody_else(bench, ordinary):
             return len(pids), states, alive
 
     count, states, alive = below(inside, user=ordinary)
-    assert count >= 6 and "T" not in states and alive
+    assert count >= 4 and "T" not in states and alive
 
 
 def test_processes_are_counted_from_what_the_user_has(ordinary):
@@ -426,7 +433,7 @@ def test_unconfined_has_a_process_tree_of_its_own_all_the_same(bench, ordinary):
             return len(pids), worker.exited().report.missing.split()
 
     count, missing = below(inside, user=ordinary)
-    assert count >= 6 and missing == ["namespaces"]
+    assert count >= 4 and missing == ["namespaces"]
 
 
 def test_many_threads_may_spawn_at_once(ordinary):
