@@ -6,6 +6,7 @@ Random.seed!(1)
 a = randn(300, 300)
 @assert norm(a * inv(a) - I) < 1e-6
 @assert fetch(@async sum(1:100)) == 5050
+@assert Threads.nthreads() == 2
 total = Threads.Atomic{Int}(0)
 Threads.@threads for n in 1:1000
     Threads.atomic_add!(total, n)

@@ -8,7 +8,7 @@ kill "$(cat sleeper)"
 wait "$job"
 timeout --signal KILL 0.05 sleep 30 && exit 1 || [[ $? == 137 ]]
 [[ "$(ulimit -v)" == unlimited ]]
-seq 100000 | xz | xz -d | gzip | gunzip | tail -n 1 | grep -qx 100000
+seq 100000 | xz | xz -d | zstd -q | zstd -qd | gzip | gunzip | tail -n 1 | grep -qx 100000
 mkdir -p tree/a/b && echo text >tree/a/b/file && ln -s b tree/a/link
 tar -cf - tree | (mkdir -p copy && tar -xf - -C copy)
 diff -r tree copy/tree && find copy -type l -printf '%l' | grep -qx b

@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import struct
 import sys
 import tempfile
 import termios
@@ -130,7 +129,7 @@ assert list(numbers) == [1, 2, 3]
 assert os.cpu_count() >= 1 and os.sched_getaffinity(0) and os.sysconf("SC_PHYS_PAGES") > 0 and os.getloadavg()
 assert os.path.exists("/proc/meminfo") and open("/proc/self/status").read().startswith("Name:")
 faulthandler.dump_traceback(file=open("trace", "w"))
-assert selectors.DefaultSelector.__name__ == "EpollSelector" and os.urandom(8) and os.memfd_create and struct
+assert selectors.DefaultSelector.__name__ == "EpollSelector" and len(os.urandom(8)) == 8
 try:
     termios.tcgetattr(0)
 except termios.error:
