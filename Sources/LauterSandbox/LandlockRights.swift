@@ -19,6 +19,8 @@ struct LandlockRights: OptionSet {
 
   static let read: LandlockRights = [.execute, .readFile, .readFolder]
   static let write: LandlockRights = [.read, .writeFile, .changeFolder, .refer, .truncate]
+  /// In folders of the machine: no devices (bits 6 and 11), and no FIFO (10), at which a host that expects a file waits.
+  static let writeShared = write.subtracting(LandlockRights(rawValue: 1 << 6 | 1 << 10 | 1 << 11))
   static let devices: LandlockRights = [
     .readFile, .writeFile, .readFolder, .truncate, .deviceControl,
   ]

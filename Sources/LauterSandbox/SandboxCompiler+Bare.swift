@@ -115,7 +115,7 @@ extension SandboxCompiler {
         rules: try view.bareRules(policy, abi: offer.landlock, denials)))
     let wish = FilterWish(
       internet: policy.network == .host, runsPrograms: policy.runsPrograms,
-      runsOwnCode: policy.runsOwnCode,
+      runsOwnCode: policy.runsOwnCode, isPure: policy.preset == .strict,
       violations: SandboxCompiler.telling(policy.violations), hasNamespaces: false)
     steps.append(.seccomp(program: filter(wish).bytes(pass: execution.pass)))
     steps.append(.execute(execution))

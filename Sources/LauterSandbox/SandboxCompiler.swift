@@ -122,6 +122,7 @@ package final class SandboxCompiler {
       // truncate(2): there no file could be read or written, and this one emptied. (Those that are open for writing
       // can be shortened by their descriptors.)
       truncatesByPath: offer.landlock >= 3 || !denials.isInWritable,
+      isPure: policy.preset == .strict,
       violations: SandboxCompiler.telling(policy.violations))
     steps.append(.seccomp(program: filter(wish).bytes(pass: execution.pass)))
     steps.append(.execute(execution))

@@ -17,6 +17,8 @@ struct FilterWish: Equatable {
   var runsOwnCode = true
   /// truncate(2) is the mounts' and Landlock's to judge; else it is refused, whatever the path.
   var truncatesByPath = true
+  /// Pure computation (`strict`): no file is watched or locked, and without a network sockets come in pairs alone.
+  var isPure = false
   var violations = Telling.silent
   /// Without them the worker shares the machine's files, processes and objects with all of its user's programs.
   var hasNamespaces = true
@@ -55,6 +57,13 @@ struct SeccompFilter {
     if !wish.runsOwnCode { filter.checkMemory() }
     if !wish.truncatesByPath { filter.set("truncate", .init(otherwise: refused)) }
     filter.checkSockets(wish)
+    if wish.isPure {
+      // In a folder that may only be read they tell of others, or make them wait. (Locks of ranges stay, which SQLite
+      // takes on what it may write: a filter does not see which file is meant.)
+      for name in ["flock", "inotify_init", "inotify_init1"] {
+        filter.set(name, .init(otherwise: absent))
+      }
+    }
     filter.protectInit()
     if !wish.hasNamespaces { filter.replaceNamespaces(wish) }
     return SeccompProgram(
@@ -149,9 +158,15 @@ struct SeccompFilter {
     let unix: UInt32 = 1
     let internet: [UInt32] = [2, 10]
     let netlink: UInt32 = 16
-    set("socketpair", .when(.equal(0, unix), then: .allow, otherwise: SeccompFilter.absent))
+    // One in a readable folder could be connected to. A pair speaks to itself alone, but for datagrams (2, and 3, which
+    // is the same here): each of those can be given an address.
+    let pairsAlone = wish.isPure && !wish.internet
+    var pair = CallRule(otherwise: SeccompFilter.absent)
+    if pairsAlone { pair.add(.equal(0, unix), .any(1, 2), verdict: .fail(EACCES)) }
+    pair.add(.equal(0, unix), verdict: .allow)
+    set("socketpair", pair)
     var socket = CallRule(otherwise: SeccompFilter.absent)
-    socket.add(.equal(0, unix), verdict: .allow)
+    socket.add(.equal(0, unix), verdict: pairsAlone ? .fail(EACCES) : .allow)
     // Families that programs probe for: IPX, AppleTalk, X.25, CAN, TIPC, Bluetooth. Of the rest socket(2) says that it
     // does not exist.
     for family: UInt32 in [4, 5, 9, 29, 30, 31] {

@@ -49,7 +49,7 @@ extension View {
       switch entry.kind {
       case .tree(let file, let access, _):
         let rights: LandlockRights =
-          access.contains(.devices) ? .devices : access.contains(.write) ? .write : .read
+          access.contains(.devices) ? .devices : access.contains(.write) ? .writeShared : .read
         if !denials.hasAny(below: entry.path) {
           grant(file.path, rights, isDirectory: file.isDirectory, file)
           continue

@@ -82,7 +82,7 @@ extension View {
       switch entry.kind {
       case .tree(let file, let access, _):
         if access.contains(.devices) || isPlainEtc(entry) && !splitsEtc { continue }
-        let rights: LandlockRights = access.contains(.write) ? .write : .read
+        let rights: LandlockRights = access.contains(.write) ? .writeShared : .read
         if !denials.hasAny(below: entry.path) {
           grant(entry.path, rights, isDirectory: file.isDirectory)
           continue

@@ -13,11 +13,11 @@ import Testing
     let architecture = csandbox_native_architecture()
 
     init(
-      internet: Bool = true, pass: UInt64? = nil, truncates: Bool = true,
+      internet: Bool = true, pass: UInt64? = nil, truncates: Bool = true, isPure: Bool = false,
       violations: FilterWish.Telling = .silent, hasNamespaces: Bool = true
     ) throws {
       let wish = FilterWish(
-        internet: internet, runsPrograms: pass == nil, truncatesByPath: truncates,
+        internet: internet, runsPrograms: pass == nil, truncatesByPath: truncates, isPure: isPure,
         violations: violations, hasNamespaces: hasNamespaces)
       evaluator = try FilterEvaluator(SeccompFilter.compile(wish).bytes(pass: pass ?? 0))
     }
@@ -109,6 +109,29 @@ import Testing
       try Filter(internet: true, hasNamespaces: false).decide("socket", 16, 3, 0) == .allow)
     #expect(
       try Filter(internet: true, hasNamespaces: false).decide("socket", 2, 1, 0) == .allow)
+  }
+
+  @Test func `pure computation locks and watches no file and has its sockets in pairs`() throws {
+    let pure = try Filter(internet: false, isPure: true)
+    let other = try Filter(internet: false)
+    for name in ["flock", "inotify_init", "inotify_init1"]
+    where SystemCalls.number(name) != nil {
+      #expect(try other.decide(name) == .allow, "\(name)")
+      #expect(try pure.decide(name) == .errno(ENOSYS), "\(name)")
+    }
+    // With SOCK_NONBLOCK and SOCK_CLOEXEC as well as without.
+    for flags: UInt64 in [0, 0x8_0800] {
+      for (type, isPaired) in [(1, true), (2, false), (3, false), (5, true)] as [(UInt64, Bool)] {
+        #expect(try other.decide("socketpair", 1, type | flags) == .allow)
+        #expect(try other.decide("socket", 1, type | flags) == .allow)
+        #expect(
+          try pure.decide("socketpair", 1, type | flags) == (isPaired ? .allow : .errno(EACCES)))
+        #expect(try pure.decide("socket", 1, type | flags) == .errno(EACCES))
+      }
+    }
+    #expect(try pure.decide("socket", 2, 1) == .errno(EACCES))
+    #expect(try pure.decide("fcntl", 3, 6) == .allow)
+    #expect(try Filter(internet: true, isPure: true).decide("socket", 1, 1) == .allow)
   }
 
   @Test func `another architecture's entry leads nowhere`() throws {

@@ -115,10 +115,15 @@ static int make_interface(char **a) { /* a dummy, by NETLINK_ROUTE */
         return worked(answer.error.error == 0 || errno == EOPNOTSUPP || errno == EEXIST);
 }
 
+static int one_of_a_pair(void) { /* the one kind of socket that every preset gives */
+        int ends[2];
+        return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ? -1 : ends[0];
+}
+
 static int bring_up(char **a) { /* the loopback */
         struct ifreq request = {.ifr_name = "lo"};
         (void)a;
-        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        int fd = one_of_a_pair();
         if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0) return worked(false);
         return worked(ioctl(fd, SIOCSIFFLAGS, &request) == 0);
 }
@@ -126,14 +131,14 @@ static int bring_up(char **a) { /* the loopback */
 static int linger(char **a) { /* on a socket that is sent along: whoever closes it waits */
         struct linger long_one = {1, 65535};
         (void)a;
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int fd = one_of_a_pair();
         return worked(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_LINGER, &long_one, sizeof long_one) == 0);
 }
 
 static int force_buffer(char **a) { /* SO_RCVBUFFORCE: beyond the machine's bound */
         int size = 1 << 28;
         (void)a;
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int fd = one_of_a_pair();
         return worked(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) == 0);
 }
 
@@ -141,7 +146,7 @@ static int false_credentials(char **a) { /* send as another: what D-Bus and syst
         int ends[2];
         char byte = 'x', control[CMSG_SPACE(sizeof(struct ucred))] = {0};
         (void)a;
-        if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) < 0) return BROKEN;
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return BROKEN;
         struct iovec data = {&byte, 1};
         struct msghdr message = {
             .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};

@@ -322,7 +322,7 @@ static int quota_flight(char **a) { /* descriptors in sockets, on their way */
         bool take = !strcmp(a[0], "take");
         int reached = 0, ends[2];
         while (reached < (take ? 1000000 : 1)) {
-                if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) < 0) break;
+                if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) break;
                 bool any = false;
                 for (int failed = 0; !failed && reached < (take ? 1000000 : 1);) {
                         int fds[64], count = take ? 64 : 1;
