@@ -161,3 +161,16 @@ def test_what_is_told_would_be_seen(run):
     assert "ptrace" in (run.folder / "report.json").read_text()
 
 
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/lib/python3/dist-packages/matplotlib"), reason="not installed: python3-matplotlib")
+def test_numpy_and_matplotlib_in_strict(run):
+    """Pure computation, with results: `strict` kills at the first violation, and starts no program."""
+    assert done(run("/usr/bin/python3", run.stage / "scripts" / "arrays.py", preset="strict"))
+
+
+@needs("git")
+def test_git_in_strict_with_programs(run):
+    script = """set -e; git init -q here; cd here; echo a >a; git add a
+    git -c user.name=A -c user.email=a commit -qm a; git log -1 --format=%s"""
+    assert run("/bin/bash", "-c", script, words=("--run", "any"), preset="strict") == "a\n"
