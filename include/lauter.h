@@ -439,7 +439,8 @@ enum {
         LAUTER_REASON_CPU = 10,     /**< The CPU limit. */
         LAUTER_REASON_OUTPUT = 11,  /**< The output limit. */
         LAUTER_REASON_BLOCKED =
-            12 /**< It made a system call that is not its to make (policy word `violations kill`). */
+            12,                   /**< It made a system call that is not its to make (policy word `violations kill`). */
+        LAUTER_REASON_MEMORY = 13 /**< The memory limit, of all its processes together. */
 };
 
 /** Rungs of lauter_worker_stop(). */
@@ -475,6 +476,13 @@ typedef struct lauter_report {
         /** System calls that were not the worker's to make, as JSON: an array of objects as those of LAUTER_EVENT_DENIED,
          * with the number of times in `count`. "[]" if there were none. */
         const char *denied;
+        /** The most memory that all its processes had together, bytes. Where a control group counts, with what was read from
+         * files and what the kernel keeps for them; of "sum" the most that init saw. 0 if nobody counted. */
+        uint64_t tree_peak_bytes;
+        /** What held `limit memory` for all processes together: "cgroup v1" or "cgroup v2", the kernel; "sum", the worker's
+         * init, which adds up what they have by looking (docs/policy.md says what that does not see); "process", each process
+         * has the limit for itself, since without namespaces init may see none; "" without a limit. */
+        const char *memory_by;
 } lauter_report;
 
 /** A report as one JSON object. **Ownership** free with lauter_string_free(). **Errors** INVALID. **Since** 0.1 */

@@ -85,6 +85,8 @@ private final class EventOwner {
     denied.open("[")
     for denial in value.denials { denied.add(denial) }
     denied.close("]")
+    report.memory_by = name(value.memoryBy)
+    report.tree_peak_bytes = value.treePeakBytes
     report.denied = name(String(decoding: denied.bytes, as: UTF8.self))
     let tail = CText(value.stderrTail)
     texts.append(tail)
@@ -174,6 +176,8 @@ public func lauter_report_json(
     json.text("stderr_tail", report.stderr_tail)
     json.text("missing", report.missing)
     json.raw("denied", report.denied)
+    json.number("tree_peak_bytes", Int64(clamping: report.tree_peak_bytes))
+    json.text("memory_by", report.memory_by)
     json.close("}")
     out.pointee = allocateText(json.bytes)
     return 0
@@ -194,6 +198,7 @@ private func reasonName(_ reason: UInt32) -> UnsafePointer<CChar> {
   case LAUTER_REASON_CPU: constant("cpu")
   case LAUTER_REASON_OUTPUT: constant("output")
   case LAUTER_REASON_BLOCKED: constant("blocked")
+  case LAUTER_REASON_MEMORY: constant("memory")
   default: constant("lost")
   }
 }

@@ -45,6 +45,7 @@ package struct Doctor {
       defer { host.shutDown() }
       for probe in host.compiler.probes() { findings.append(examine(probe, host)) }
       findings += host.compiler.findings(here, folders: folders)
+      findings.append(try treeMemory(host))
       for preset in ["notebook", "strict", "unconfined"] {
         trials.append(launch(preset, host, searchPath))
       }
@@ -119,6 +120,30 @@ package struct Doctor {
   private func root(of probe: Probe) -> StaticString? {
     for (id, root) in failed where id.isSame(as: probe.base) { return root }
     return nil
+  }
+
+  /// Whether the kernel holds the limit of memory, found out by making a group for it.
+  private func treeMemory(_ host: Host) throws(HostError) -> Finding {
+    var finding = Finding(
+      "memory-limit", "limit memory, for all of a worker's processes together", words: "limit", .ok,
+      "")
+    let policy: Policy
+    do throws(PolicyError) { policy = try Policy(preset: "notebook") } catch { return finding }
+    do throws(KernelError) {
+      let groups = try host.takeGroups(policy)
+      finding.detail =
+        groups.tree.memory == .sum
+        ? "init adds up what they have, by looking: best effort" : "\(groups.tree.memory.name)"
+      if let group = groups.groups.first { finding.detail += ", " + group.path }
+      host.locked { host.giveBack(groups.groups) }
+    } catch {
+      finding.status = .missing
+      finding.detail = "\(error.call): \(errnoText(error.errno))"
+    }
+    if host.groupRefusal != 0 {
+      finding.detail += "; no control group can be made (\(errnoText(host.groupRefusal)))"
+    }
+    return finding
   }
 
   // MARK: Presets

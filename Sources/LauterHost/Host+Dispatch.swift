@@ -387,6 +387,10 @@ extension Host {
 
     let failure = launchFailure(of: worker)
     let report = report(on: worker, failure)
+    // With one that refused a worker, or had no memory left, no other begins.
+    giveBack(
+      worker.groups.groups, fit: failure == nil && worker.lifecycle.exit?.memoryLimit == false)
+    worker.groups.groups = []
     let ending = endingError(of: worker, report, failure)
     for call in worker.calls {
       let event = Event(LAUTER_EVENT_DONE, of: worker)
@@ -431,6 +435,8 @@ extension Host {
     report.userMicroseconds = exit.userMicroseconds
     report.systemMicroseconds = exit.systemMicroseconds
     report.peakBytes = exit.peakKiB << 10
+    report.memoryBy = "\(worker.groups.tree.memory.name)"
+    report.treePeakBytes = max(worker.groups.peak, exit.treePeakKiB << 10)
     report.label = worker.launch.label
     report.stderrTail = Array(worker.stderrTail.suffix(Bounds.stderrTail))
     report.denials = worker.denials

@@ -31,7 +31,8 @@ extension Host {
     _ policy: Policy, _ launch: Launch, runtimeDirectory: String
   ) throws(HostError) -> String {
     try checkFork()
-    let preparation = try prepare(policy, launch, runtimeDirectory, ordinal: 0)
+    let preparation = try prepare(
+      policy, launch, runtimeDirectory, ordinal: 0, treeLimits(policy))
     var text =
       preparation.namespaces == 0
       ? "in no namespace of its own\n"
@@ -46,7 +47,8 @@ extension Host {
   }
 
   private func prepare(
-    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, ordinal: UInt64
+    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, ordinal: UInt64,
+    _ tree: TreeLimits
   ) throws(HostError) -> Preparation {
     let refuses = refusesNamespaces(to: policy)
     lx_mutex_lock(compilerLock)
@@ -54,7 +56,7 @@ extension Host {
     do throws(SandboxError) {
       return try compiler.prepare(
         policy, launch, runtimeDirectory: runtimeDirectory,
-        ordinal: UInt32(truncatingIfNeeded: ordinal), refusesNamespaces: refuses)
+        ordinal: UInt32(truncatingIfNeeded: ordinal), refusesNamespaces: refuses, tree: tree)
     } catch {
       throw HostError(error)
     }
@@ -92,11 +94,20 @@ extension Host {
   ) throws(HostError) -> UInt64 {
     try checkFork()
     let id = lockedId()
-    let preparation = try prepare(policy, launch, runtimeDirectory, ordinal: id)
-    do throws(KernelError) {
-      return try spawn(id, preparation, policy, launch, cookie)
+    let groups: WorkerGroups
+    do throws(KernelError) { groups = try takeGroups(policy) } catch {
+      throw HostError(error, doing: "making a control group for a worker")
+    }
+    do throws(HostError) {
+      let preparation = try prepare(policy, launch, runtimeDirectory, ordinal: id, groups.tree)
+      do throws(KernelError) {
+        return try spawn(id, preparation, groups, policy, launch, cookie)
+      } catch {
+        throw HostError(starting: preparation.namespaces, error, policy)
+      }
     } catch {
-      throw HostError(starting: preparation.namespaces, error, policy)
+      locked { giveBack(groups.groups) }
+      throw error
     }
   }
 
@@ -109,7 +120,8 @@ extension Host {
   }
 
   private func spawn(
-    _ id: UInt64, _ preparation: Preparation, _ policy: Policy, _ launch: Launch, _ cookie: UInt64
+    _ id: UInt64, _ preparation: Preparation, _ groups: WorkerGroups, _ policy: Policy,
+    _ launch: Launch, _ cookie: UInt64
   ) throws(KernelError) -> UInt64 {
     let now = lx_now()
     // First: where the host has closed one of these, something of ours may have its number in a moment.
@@ -171,9 +183,13 @@ extension Host {
       hasSession ? theirs.session.raw : null.raw, hasSession ? theirs.page.raw : null.raw,
     ]
     descriptors.append(contentsOf: preparation.trees)
+    descriptors.append(contentsOf: groups.descriptors)
     let result = try launchInit(preparation, descriptors)
     worker.pidfd = OwnedFD(adopting: result.pidfd)
     worker.initPid = result.pid
+    worker.groups = groups
+    worker.groups.tree = preparation.tree
+    for group in groups.groups { group.close() }
 
     do throws(KernelError) {
       try locked { () throws(KernelError) in try adopt(worker) }

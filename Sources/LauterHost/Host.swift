@@ -35,6 +35,14 @@ package final class Host: @unchecked Sendable {
   let compiler = SandboxCompiler()
   let compilerLock: UnsafeMutablePointer<lx_mutex>
 
+  /// What control groups there are, looked at when a worker first needs one; and the errno if none may be made. Under
+  /// the compiler's lock.
+  var ground: GroupGround?
+  var groupRefusal: Int32 = 0
+  /// Groups for later workers, and those that could not be removed yet.
+  var spareGroups: [ControlGroup] = []
+  var leftGroups: [ControlGroup] = []
+
   var workers: [UInt64: Worker] = [:]
   var nextWorker: UInt64 = 1
   var calls: [UInt64: Call] = [:]
@@ -252,6 +260,7 @@ package final class Host: @unchecked Sendable {
       _ = claunch_reap(worker.pidfd.raw)
     }
     for worker in workers.values {
+      giveBack(worker.groups.groups)
       worker.calls = []
       worker.streamEvents = []
       for watched in Watched.allCases { drop(worker, watched) }
@@ -259,6 +268,7 @@ package final class Host: @unchecked Sendable {
     workers = [:]
     calls = [:]
     incoming = [:]
+    removeGroups()
   }
 }
 

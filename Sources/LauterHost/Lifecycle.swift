@@ -298,6 +298,11 @@ package struct Lifecycle {
         LAUTER_REASON_CPU, "the CPU limit of \(durationText(milliseconds: limits.cpu)) was reached"
       )
     }
+    if let exit, exit.memoryLimit {
+      return (
+        LAUTER_REASON_MEMORY, "the memory limit of \(byteText(limits.memory)) was reached"
+      )
+    }
     if let exit, exit.ranPaused {
       return (LAUTER_REASON_PROTOCOL, "the worker went on although it was paused")
     }

@@ -20,6 +20,8 @@ package struct Report: Sendable {
   package var stderrTail: [UInt8] = []
   package var missing = ""
   package var denials: [Denial] = []
+  package var memoryBy = ""
+  package var treePeakBytes: UInt64 = 0
 }
 
 /// "SIGSEGV (segmentation fault)".

@@ -39,6 +39,8 @@ final class Worker {
   let interruptsGroup: Bool
   let spawnedAt: UInt64
   var initPid: Int32 = 0
+  /// The control groups that hold its limits.
+  var groups = WorkerGroups()
 
   var lifecycle: Lifecycle
   var abilities: Greeting.Abilities = []

@@ -137,7 +137,8 @@ private func walk(_ plan: Plan, _ kept: inout Kept?) throws(StepFailure) -> Int 
   defer { kept = sandbox.takeKept() }
   for index in plan.steps.indices {
     switch plan.steps[index] {
-    case .limit, .landlock, .seccomp, .execute: return index
+    case .limit, .landlock, .seccomp, .execute, .joinGroup, .watchMemory, .countCPU, .sumMemory:
+      return index
     default: break
     }
     try at(index + 1) { () throws(KernelError) in try sandbox.take(plan.steps[index]) }

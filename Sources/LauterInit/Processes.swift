@@ -158,7 +158,7 @@ struct Processes: ~Copyable {
   }
 
   /// Where the value of a line begins. (In a process's name the kernel writes a line's end as two characters.)
-  private static func value(of key: StaticString, in text: UnsafeBufferPointer<UInt8>) -> Int? {
+  static func value(of key: StaticString, in text: UnsafeBufferPointer<UInt8>) -> Int? {
     let size = key.utf8CodeUnitCount
     guard text.count > size else { return nil }
     for start in 0..<(text.count - size) {
@@ -175,6 +175,12 @@ struct Processes: ~Copyable {
   func each(_ body: (Int32) -> Void) {
     guard lx_rewind(proc.raw) >= 0 else { return }
     numbers(in: proc.raw) { if $0 > 1 && isWorkers($0) { body($0) } }
+  }
+
+  /// Every thread of a process but the first.
+  func eachThread(of pid: Int32, _ body: (Int32) -> Void) {
+    let threads = open(proc.raw, pid, "/task", O_DIRECTORY)
+    numbers(in: threads.raw) { if $0 != pid { body($0) } }
   }
 
   /// The numbers among the names that are still to be read of a folder.
@@ -221,6 +227,15 @@ struct Processes: ~Copyable {
       return body(UnsafeBufferPointer(rebasing: buffer[..<count]))
     }
   }
+
+  /// The same, of a process or of a thread by its own number.
+  func reading<R>(
+    _ pid: Int32, _ name: StaticString, _ body: (UnsafeBufferPointer<UInt8>) -> R
+  ) -> R? {
+    reading(proc.raw, pid, name, body)
+  }
+
+  func open(_ pid: Int32, _ name: StaticString) -> OwnedFD { open(proc.raw, pid, name, 0) }
 
   /// -1 if it cannot be opened, with which every call fails.
   private func open(

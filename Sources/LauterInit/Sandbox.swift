@@ -103,7 +103,7 @@ struct Sandbox: ~Copyable {
     case .guarded:
       try kept!.keepSignalsWithin()
       kept!.processes = machineProcesses()
-    case .limit, .landlock, .seccomp, .execute:
+    case .limit, .landlock, .seccomp, .execute, .joinGroup, .watchMemory, .countCPU, .sumMemory:
       throw KernelError(call: "plan", errno: EINVAL)
     }
   }

@@ -42,6 +42,14 @@ struct Watch: ~Copyable {
   /// Nil without a terminal.
   private var job: TerminalJob?
   private var violations: Violations
+  private var groups: Groups
+  private var memoryLimit: MemoryLimit?
+  private var memory = MemorySum([])
+  /// CPU time at the last look at memory.
+  private var cpuAtLook: UInt64 = 0
+  private var ranOutOfMemory = false
+  /// The kernel has no memory for the worker's group, and is choosing whom to kill.
+  private var expectKillUntil: UInt64?
 
   /// Start the worker, which takes the steps of `plan` from `index` on. Returns once its program runs.
   init(
@@ -49,7 +57,7 @@ struct Watch: ~Copyable {
   ) throws(StepFailure) {
     let proc = kept.processes.take()
     // A worker whose processes cannot be seen cannot be limited either.
-    if execution.cpuMilliseconds > 0 && proc == nil {
+    if (execution.cpuMilliseconds > 0 || Watch.sumsMemory(plan)) && proc == nil {
       kept.removeScratch()
       throw StepFailure(step: UInt32(plan.steps.count), errno: EINVAL, call: "plan")
     }
@@ -70,6 +78,7 @@ struct Watch: ~Copyable {
     signalFD = OwnedFD(adopting: signals)
     processes = Processes(proc, guardian: kept.guardian)
     self.kept = kept
+    groups = Groups(plan)
     violations = Violations(child.listener, execution.violations)
     if execution.hasTerminal { job = TerminalJob(worker: pid) }
     if execution.wallMilliseconds > 0 {
@@ -80,8 +89,16 @@ struct Watch: ~Copyable {
       cpuLimit = CPULimit(
         milliseconds: execution.cpuMilliseconds, processors: lx_processors(), now: lx_now())
     }
+    for case .sumMemory(let bytes, let places) in plan.steps {
+      memory = MemorySum(places)
+      memoryLimit = MemoryLimit(bytes: bytes, processors: lx_processors(), now: lx_now())
+    }
     if execution.violations != .none && child.listener < 0 { tell(.violationsUntold) }
     tell(.started)
+  }
+
+  private static func sumsMemory(_ plan: Plan) -> Bool {
+    plan.steps.contains { if case .sumMemory = $0 { true } else { false } }
   }
 
   /// Until the worker's end or the host's. Returns init's exit code.
@@ -92,6 +109,7 @@ struct Watch: ~Copyable {
       pollfd(fd: InitDescriptor.hostPidfd, events: Int16(POLLIN), revents: 0),
       pollfd(fd: signalFD.raw, events: Int16(POLLIN), revents: 0),
       pollfd(fd: violations.descriptor, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: groups.bell, events: Int16(POLLIN), revents: 0),
     ]
     while true {
       let count = lx_poll(&fds, fds.count, timeout())
@@ -100,6 +118,8 @@ struct Watch: ~Copyable {
       if fds[1].revents != 0 { return end(1) }
       if fds[0].revents != 0 && !obey() { return end(1) }
       if fds[2].revents != 0 && reap() { return end(0) }
+      if fds[4].revents != 0 { expectKillUntil = lx_now() + 1_000_000_000 }
+      if expectKillUntil != nil { lookForKill() }
       // One each round: who asks without end keeps nothing else waiting.
       if fds[3].revents != 0 && !judge(fds[3].revents) { fds[3].fd = -1 }
       enforceLimits()
@@ -112,7 +132,8 @@ struct Watch: ~Copyable {
     Kept.close(
       allBut: [
         InitDescriptor.control, InitDescriptor.hostPidfd, signalFD.raw, processes.descriptor,
-        violations.descriptor, kept.descriptors.base, kept.descriptors.folder,
+        violations.descriptor, kept.descriptors.base, kept.descriptors.folder, groups.memory,
+        groups.bell, groups.cpu,
       ], from: job == nil ? 0 : 1)
   }
 
@@ -132,7 +153,9 @@ struct Watch: ~Copyable {
       let time = time(now)
       if let deadline { left = deadline > time ? deadline - time : 0 }
       if let due = cpuLimit?.due { left = min(left ?? .max, due > time ? due - time : 0) }
+      if let due = memoryLimit?.due { left = min(left ?? .max, due > time ? due - time : 0) }
     }
+    if expectKillUntil != nil { left = min(left ?? .max, 2_000_000) }
     guard let left else { return -1 }
     return Int64(left)
   }
@@ -150,13 +173,14 @@ struct Watch: ~Copyable {
       _ = lx_kill(worker, SIGKILL)
     }
     if let due = cpuLimit?.due, time >= due { lookAtCPU(time) }
+    if let due = memoryLimit?.due, time >= due { lookAtMemory(time) }
   }
 
   private mutating func lookAtCPU(_ time: UInt64) {
     guard var limit = cpuLimit else { return }
-    var used = processes.used()
+    var used = groups.cpuTime() ?? processes.used()
     // Again: who is reaped during a look may be counted twice, but not in two looks.
-    if limit.isReached(used) { used = min(used, processes.used()) }
+    if limit.isReached(used) { used = min(used, groups.cpuTime() ?? processes.used()) }
     if limit.isReached(used) {
       cpuLimit = nil
       hitCPULimit = true
@@ -165,6 +189,41 @@ struct Watch: ~Copyable {
       limit.note(used, now: time)
       cpuLimit = limit
     }
+  }
+
+  private mutating func lookAtMemory(_ time: UInt64) {
+    guard var limit = memoryLimit else { return }
+    let began = lx_now()
+    let cpu = processes.used()
+    // Nobody has run: nobody has more than before.
+    if cpu == cpuAtLook {
+      limit.noteIdle(now: time)
+      memoryLimit = limit
+      return
+    }
+    cpuAtLook = cpu
+    var used = memory.count(processes, limit: limit.bytes)
+    // Again: what goes from one process to another during a look may be counted twice, but not in two looks.
+    if used > limit.bytes { used = min(used, memory.count(processes, limit: limit.bytes)) }
+    if used > limit.bytes {
+      memoryLimit = nil
+      ranOutOfMemory = true
+      _ = lx_kill(worker, SIGKILL)
+    } else {
+      limit.note(used, took: lx_now() &- began, now: time)
+      memoryLimit = limit
+    }
+  }
+
+  /// The bell rings before the kernel has killed somebody of the worker's, if it does. The others are not to go on then.
+  private mutating func lookForKill() {
+    if groups.hasRunOutOfMemory() {
+      ranOutOfMemory = true
+      _ = lx_kill(worker, SIGKILL)
+    } else if lx_now() < expectKillUntil ?? 0 {
+      return
+    }
+    expectKillUntil = nil
   }
 
   /// Answer a call that is not the worker's to make. False when none can come any more.
@@ -296,13 +355,16 @@ struct Watch: ~Copyable {
     _ = lx_send_packet_now(InitDescriptor.control, packet, packet.count)
   }
 
-  private func exit(_ ended: lx_end) -> Control.Exit {
+  private mutating func exit(_ ended: lx_end) -> Control.Exit {
     var exit = Control.Exit()
     exit.code = ended.code
     exit.signal = ended.signal
     exit.dumpedCore = ended.core != 0
     exit.wallLimit = hitWallLimit
     exit.ranPaused = ranPaused
+    exit.treePeakKiB = memory.peak >> 10
+    // The kernel's killer may have been quicker than its bell.
+    exit.memoryLimit = ranOutOfMemory || ended.signal == SIGKILL && groups.hasRunOutOfMemory()
     // Without a listener the kernel kills by SIGSYS.
     exit.blocked = violations.hasKilled || violations.leavesKilling && ended.signal == SIGSYS
     var usage = lx_usage()
@@ -315,6 +377,7 @@ struct Watch: ~Copyable {
     let hitItsOwn =
       ended.signal == SIGXCPU
       || ended.signal == SIGKILL && !killed && !hitWallLimit && !ranPaused && !exit.blocked
+        && !exit.memoryLimit
     let used = (exit.userMicroseconds + exit.systemMicroseconds) * 1000
     exit.cpuLimit = hitCPULimit || hitItsOwn && cpuLimit?.isReached(used) ?? false
     return exit

@@ -58,6 +58,10 @@ struct Worker {
       for index in steps.indices {
         number = index + 1
         switch steps[index] {
+        case .watchMemory, .countCPU, .sumMemory: break
+        case .joinGroup(let descriptor, _):
+          // 0 is who writes.
+          try check("write", lx_write(Int32(descriptor), "0", 1))
         case .limit(let resource, let soft, let hard):
           try check("setrlimit", lx_setrlimit(resource, soft, hard))
         case .landlock(let filesystem, let network, let scope, let rules):

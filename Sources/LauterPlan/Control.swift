@@ -77,12 +77,16 @@ package enum Control {
     package var cpuLimit = false
     /// Init killed it because it went on although it was paused.
     package var ranPaused = false
+    /// Its processes had more memory together than the limit.
+    package var memoryLimit = false
     /// It was killed because it made a call that is not its to make.
     package var blocked = false
     package var userMicroseconds: UInt64 = 0
     package var systemMicroseconds: UInt64 = 0
     /// Of the largest process.
     package var peakKiB: UInt64 = 0
+    /// Of all together, as far as init saw it; 0 if it did not look.
+    package var treePeakKiB: UInt64 = 0
     package init() {}
   }
 
@@ -118,12 +122,13 @@ extension Control.Notice {
       packet[0] = 3
       packet[1] =
         (exit.dumpedCore ? 1 : 0) | (exit.wallLimit ? 2 : 0) | (exit.cpuLimit ? 4 : 0)
-        | (exit.ranPaused ? 8 : 0) | (exit.blocked ? 32 : 0)
+        | (exit.ranPaused ? 8 : 0) | (exit.blocked ? 32 : 0) | (exit.memoryLimit ? 64 : 0)
       packet.store(UInt32(bitPattern: exit.code), at: 4)
       packet.store(UInt32(bitPattern: exit.signal), at: 8)
       packet.store(exit.userMicroseconds, at: 16)
       packet.store(exit.systemMicroseconds, at: 24)
       packet.store(exit.peakKiB, at: 32)
+      packet.store(exit.treePeakKiB, at: 40)
     case .terminal: packet[0] = 8
     case .suspended(let signal):
       packet[0] = 9
@@ -163,11 +168,13 @@ extension Control.Notice {
       exit.cpuLimit = packet[1] & 4 != 0
       exit.ranPaused = packet[1] & 8 != 0
       exit.blocked = packet[1] & 32 != 0
+      exit.memoryLimit = packet[1] & 64 != 0
       exit.code = Int32(bitPattern: packet.load(at: 4) as UInt32)
       exit.signal = Int32(bitPattern: packet.load(at: 8) as UInt32)
       exit.userMicroseconds = packet.load(at: 16)
       exit.systemMicroseconds = packet.load(at: 24)
       exit.peakKiB = packet.load(at: 32)
+      exit.treePeakKiB = packet.load(at: 40)
       guard (-1...255).contains(exit.code), (0...64).contains(exit.signal) else { return nil }
       self = .exited(exit)
     case 8: self = .terminal

@@ -125,6 +125,19 @@ private struct PlanWriter {
       u64(number)
       flag(hasHome)
     case .processes(let count): u64(count)
+    case .watchMemory(let version, let descriptor, let bell):
+      u8(version)
+      u16(descriptor)
+      u16(bell)
+    case .countCPU(let version, let descriptor):
+      u8(version)
+      u16(descriptor)
+    case .sumMemory(let bytes, let places):
+      u64(bytes)
+      u8(places.rawValue)
+    case .joinGroup(let descriptor, let limits):
+      u16(descriptor)
+      text(limits)
     case .limit(let resource, let soft, let hard):
       u32(resource)
       u64(soft)
@@ -194,6 +207,10 @@ extension Step {
     case .dropCapabilities: 46
     case .processes: 47
     case .guarded: 48
+    case .joinGroup: 40
+    case .watchMemory: 41
+    case .countCPU: 42
+    case .sumMemory: 43
     }
   }
 }
@@ -299,6 +316,11 @@ private struct PlanReader {
     case 46: return .dropCapabilities
     case 47: return .processes(count: try u64())
     case 48: return .guarded
+    case 40: return .joinGroup(descriptor: try u16(), limits: try text())
+    case 41:
+      return .watchMemory(version: try u8(), descriptor: try u16(), bell: try u16())
+    case 42: return .countCPU(version: try u8(), descriptor: try u16())
+    case 43: return .sumMemory(bytes: try u64(), places: MemoryPlaces(rawValue: try u8()))
     default: throw PlanError(offset: start)
     }
   }

@@ -76,9 +76,21 @@ package enum Step: Equatable, Sendable {
   /// Have init and all that it starts send signals to nobody else (Landlock, ABI 6), so that all of them can be killed at
   /// once; and a guard that does so when init itself is killed.
   case guarded
+  // MARK: For init, while the worker runs
+
+  /// End the worker when its control group has no more memory to give. Of version 1: `descriptor` is its
+  /// `memory.oom_control`, and `bell` an eventfd that rings then. Of version 2: its `memory.events`, and no bell (0), since
+  /// the kernel ends all of it.
+  case watchMemory(version: UInt8, descriptor: UInt16, bell: UInt16)
+  /// What the worker has used of CPU time stands in `descriptor`: `cpuacct.usage` of version 1, `cpu.stat` of version 2.
+  case countCPU(version: UInt8, descriptor: UInt16)
+  /// Add up what the worker's processes have of memory, and end it when that is more than `bytes`.
+  case sumMemory(bytes: UInt64, places: MemoryPlaces)
 
   // MARK: In the worker's process
 
+  /// Go into a control group, whose `cgroup.procs` is open as `descriptor`.
+  case joinGroup(descriptor: UInt16, limits: String)
   /// `setrlimit`, by the kernel's resource number.
   case limit(resource: UInt32, soft: UInt64, hard: UInt64)
   /// Restrict by Landlock: `rules` grant `access` below each path (as seen inside).
@@ -100,6 +112,16 @@ extension Step {
     default: false
     }
   }
+}
+
+/// Where a worker has memory of its own besides that of its processes.
+package struct MemoryPlaces: OptionSet, Equatable, Sendable {
+  package let rawValue: UInt8
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
+  package static let temporary = MemoryPlaces(rawValue: 1)
+  package static let shared = MemoryPlaces(rawValue: 2)
+  package static let home = MemoryPlaces(rawValue: 4)
+  package static let systemV = MemoryPlaces(rawValue: 8)
 }
 
 /// What may be done below an attached tree.

@@ -111,14 +111,14 @@ package struct Circumstances {
 
   /// A file's text, empty if it cannot be read.
   @inline(never)
-  static func text(_ path: String) -> String {
+  package static func text(_ path: String) -> String {
     String(decoding: HostFile.contents(path, upTo: 1 << 16) ?? [], as: UTF8.self)
   }
 }
 
 /// Whether `part` is somewhere in `text`.
 @inline(never)
-func holds(_ text: String, _ part: StaticString) -> Bool {
+package func holds(_ text: String, _ part: StaticString) -> Bool {
   for place in 0..<text.utf8.count where isAt(place, text, part) { return true }
   return false
 }

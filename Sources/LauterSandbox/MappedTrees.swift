@@ -26,6 +26,8 @@ struct MappedTrees: ~Copyable {
   private var spaces: [(uid: UInt32, gid: UInt32, fd: Int32)] = []
   private let identity: Identity
 
+  var count: Int { descriptors.count }
+
   init(for identity: Identity) { self.identity = identity }
 
   deinit {

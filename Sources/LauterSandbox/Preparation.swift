@@ -29,10 +29,14 @@ package final class Preparation {
   /// What is not enforced: words that `allow-missing` let pass, and "groups" where an ordinary
   /// user's groups stay.
   package let missing: [String]
+  /// What its limits hold by for all its processes together.
+  package let tree: TreeLimits
 
   init(
     plan: Plan, namespaces: UInt64, network: Int32 = -1, uidMap: String?, gidMap: String?,
-    outsideUser: (uid: UInt32, gid: UInt32)?, denySetgroups: Bool, trees: [Int32], missing: [String]
+    outsideUser: (uid: UInt32, gid: UInt32)?, denySetgroups: Bool, trees: [Int32],
+    missing: [String],
+    tree: TreeLimits = TreeLimits()
   ) {
     self.plan = plan
     self.namespaces = namespaces
@@ -44,6 +48,7 @@ package final class Preparation {
     keepCapabilities = uidMap != nil
     self.trees = trees
     self.missing = missing
+    self.tree = tree
   }
 
   deinit {

@@ -58,8 +58,10 @@ extension SandboxCompiler {
   package func noteNamespaces(for policy: Policy) { passedTrials |= SandboxCompiler.kind(policy) }
 
   func bare(
-    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String
+    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, _ wished: TreeLimits
   ) throws(SandboxError) -> Preparation {
+    var tree = wished
+    if tree.memory == .sum && !SandboxCompiler.seesProcesses { tree.memory = .process }
     guard offer.landlock >= SandboxCompiler.leastLandlock else {
       throw SandboxError(
         .unsupported, subject: "namespaces",
@@ -72,12 +74,12 @@ extension SandboxCompiler {
     defer { offer = mine }
     // The worker has its host's user id, whatever the host could map.
     offer.mapsUsers = false
-    var missing = try unenforced(policy, launch)
+    var missing = try unenforced(policy, launch, tree)
     missing.append("namespaces")
     var identity = Identity(offer, process: 0, ordinal: 0)
     identity.isForeign = false
     guard policy.isConfined else {
-      return try unconfinedBare(policy, launch, runtimeDirectory, missing)
+      return try unconfinedBare(policy, launch, runtimeDirectory, missing, tree)
     }
     let scratch = try newScratch(launch)
     let folder = scratchPath(scratch.base, scratch.number)
@@ -104,7 +106,7 @@ extension SandboxCompiler {
       .ordinary(ownKeyring: false),
       .scratch(base: scratch.base, number: scratch.number, hasHome: policy.hasOwnHome),
     ]
-    steps += confinement(policy, launch)
+    steps += confinement(policy, launch, tree)
     if !policy.runsPrograms { execution.pass = try SandboxCompiler.newPass() }
     execution.violations = SandboxCompiler.answer(policy.violations)
     let denials = try Denials(bare: view, landlock: offer.landlock)
@@ -116,18 +118,22 @@ extension SandboxCompiler {
     let wish = FilterWish(
       internet: policy.network == .host, runsPrograms: policy.runsPrograms,
       runsOwnCode: policy.runsOwnCode, isPure: policy.preset == .strict,
+      countsMemory: tree.memory == .sum,
       violations: SandboxCompiler.telling(policy.violations), hasNamespaces: false)
     steps.append(.seccomp(program: filter(wish).bytes(pass: execution.pass)))
     steps.append(.execute(execution))
-    return preparation(steps, missing)
+    return preparation(steps, missing, tree)
   }
 
   /// What init does for every worker without namespaces.
-  private func confinement(_ policy: Policy, _ launch: Launch) -> [Step] {
+  private func confinement(
+    _ policy: Policy, _ launch: Launch, _ tree: TreeLimits
+  ) -> [Step] {
     var steps: [Step] = [.dropCapabilities]
     steps += terminal(launch, "/dev/ptmx")
     if let count = policy.processes, !offer.isMachineRoot { steps.append(.processes(count: count)) }
     steps.append(.guarded)
+    steps += tree.steps(policy, behind: 0)
     for step in limits(policy) {
       // Init counts those.
       if case .limit(let resource, _, _) = step, resource == UInt32(LX_RLIMIT_NPROC) { continue }
@@ -137,7 +143,8 @@ extension SandboxCompiler {
   }
 
   private func unconfinedBare(
-    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, _ missing: [String]
+    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, _ missing: [String],
+    _ tree: TreeLimits
   ) throws(SandboxError) -> Preparation {
     var view = View()
     view.isWhole = true
@@ -146,17 +153,19 @@ extension SandboxCompiler {
     var execution = try ProgramChoice(policy, launch, interpreter, runtime: runtimeDirectory)
       .execution(in: view)
     if execution.cpuMilliseconds > 0 { try requireProcesses(policy, &execution, &missing) }
-    var steps = confinement(policy, launch)
+    var steps = confinement(policy, launch, tree)
     // Init's own domain keeps signals within; this one keeps them from init.
     steps.append(.landlock(filesystem: 0, network: 0, scope: 0b10, rules: []))
     steps.append(.execute(execution))
-    return preparation(steps, missing)
+    return preparation(steps, missing, tree)
   }
 
-  private func preparation(_ steps: [Step], _ missing: [String]) -> Preparation {
+  private func preparation(
+    _ steps: [Step], _ missing: [String], _ tree: TreeLimits
+  ) -> Preparation {
     Preparation(
       plan: Plan(steps), namespaces: 0, uidMap: nil, gidMap: nil, outsideUser: nil,
-      denySetgroups: false, trees: [], missing: missing)
+      denySetgroups: false, trees: [], missing: missing, tree: tree)
   }
 
   /// Where the worker's folder comes to lie: where its host has its own temporary files.
@@ -171,15 +180,21 @@ extension SandboxCompiler {
     return (base.path, try SandboxCompiler.newPass())
   }
 
+  private static var seesProcesses: Bool { openProcesses() >= 0 }
+
+  /// -errno if /proc cannot be listed.
+  private static func openProcesses() -> Int {
+    let fd = lx_open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+    if fd >= 0 { _ = lx_close(Int32(fd)) }
+    return fd
+  }
+
   /// Init adds up what the worker's processes use, so it must see them: a host that is a worker itself may see no others.
   private func requireProcesses(
     _ policy: Policy, _ execution: inout Execution, _ missing: inout [String]
   ) throws(SandboxError) {
-    let fd = lx_open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
-    if fd >= 0 {
-      _ = lx_close(Int32(fd))
-      return
-    }
+    let fd = SandboxCompiler.openProcesses()
+    if fd >= 0 { return }
     guard policy.allowMissing.contains("limit") else {
       throw SandboxError(
         .unsupported, subject: "limit cpu",

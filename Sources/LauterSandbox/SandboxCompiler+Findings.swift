@@ -189,7 +189,7 @@ extension SandboxCompiler {
     }
     if !old.utf8.isEmpty { facts.list("version 1 (\(old))") }
     return Finding(
-      "cgroups", "limits for a whole tree: not used yet, limits hold for each process", .info,
+      "cgroups", "the control groups that this process is in", .info,
       facts.utf8.isEmpty ? "none" : facts)
   }
 

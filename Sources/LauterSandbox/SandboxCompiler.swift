@@ -46,26 +46,27 @@ package final class SandboxCompiler {
   ///   - runtimeDirectory: the folder of the Python runtime, for a launch of that kind.
   ///   - ordinal: which of its host's workers it will be.
   ///   - refusesNamespaces: whether they were tried, and this machine has none for the policy, which lets them be missing.
+  ///   - tree: what its limits hold by for all its processes together.
   package func prepare(
     _ policy: Policy, _ launch: Launch, runtimeDirectory: String, ordinal: UInt32,
-    refusesNamespaces: Bool = false
+    refusesNamespaces: Bool = false, tree: TreeLimits = TreeLimits()
   ) throws(SandboxError) -> Preparation {
     // What could not be seen once may be seen now.
     if offer.trouble != nil { offer = KernelOffer() }
     if let trouble = offer.trouble { throw trouble }
     let identity = Identity(offer, process: UInt32(lx_getpid()), ordinal: ordinal)
-    if refusesNamespaces { return try bare(policy, launch, runtimeDirectory) }
+    if refusesNamespaces { return try bare(policy, launch, runtimeDirectory, tree) }
     if let obstacle = offer.obstacle, policy.isConfined || !offer.mapsUsers {
       if policy.allowMissing.contains("namespaces") {
-        return try bare(policy, launch, runtimeDirectory)
+        return try bare(policy, launch, runtimeDirectory, tree)
       }
       var message = obstacle.sentence
       if offer.landlock >= SandboxCompiler.leastLandlock { message += "\(SandboxCompiler.hint)" }
       throw SandboxError(.unsupported, subject: "user namespaces", message: message)
     }
-    var missing = try unenforced(policy, launch)
+    var missing = try unenforced(policy, launch, tree)
     if !policy.isConfined {
-      return try unconfined(policy, launch, runtimeDirectory, missing)
+      return try unconfined(policy, launch, runtimeDirectory, missing, tree)
     }
 
     var view = try View(system: policy, identity, try systemFiles())
@@ -100,6 +101,7 @@ package final class SandboxCompiler {
     steps += [.enterRoot, .readOnlyRoot, .dropPrivilege(lastCapability: offer.lastCapability)]
     // Of its own devpts: no other terminal can be named there.
     steps += terminal(launch, "/dev/pts/ptmx")
+    steps += tree.steps(policy, behind: mapped.count, steps)
     steps += limits(policy)
     if offer.landlock == 0 {
       // The view stands without it; it is the second wall.
@@ -123,6 +125,7 @@ package final class SandboxCompiler {
       // can be shortened by their descriptors.)
       truncatesByPath: offer.landlock >= 3 || !denials.isInWritable,
       isPure: policy.preset == .strict,
+      countsMemory: tree.memory == .sum,
       violations: SandboxCompiler.telling(policy.violations))
     steps.append(.seccomp(program: filter(wish).bytes(pass: execution.pass)))
     steps.append(.execute(execution))
@@ -137,7 +140,7 @@ package final class SandboxCompiler {
       uidMap: "\(identity.insideUser) \(identity.outsideUser) 1\n",
       gidMap: "\(identity.insideGroup) \(identity.outsideGroup) 1\n",
       outsideUser: identity.isForeign ? (identity.outsideUser, identity.outsideGroup) : nil,
-      denySetgroups: !identity.isForeign, trees: mapped.take(), missing: missing)
+      denySetgroups: !identity.isForeign, trees: mapped.take(), missing: missing, tree: tree)
   }
 
   /// Bring the launch's and the policy's words into the view.
@@ -193,7 +196,8 @@ package final class SandboxCompiler {
 
   /// A process tree of its own, and nothing more.
   private func unconfined(
-    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, _ missing: [String]
+    _ policy: Policy, _ launch: Launch, _ runtimeDirectory: String, _ missing: [String],
+    _ tree: TreeLimits
   ) throws(SandboxError) -> Preparation {
     var view = View()
     view.isWhole = true
@@ -205,6 +209,7 @@ package final class SandboxCompiler {
     // lends.
     if !offer.mapsUsers { steps.append(.dropPrivilege(lastCapability: offer.lastCapability)) }
     steps += terminal(launch, "/dev/ptmx")
+    steps += tree.steps(policy, behind: 0)
     steps += limits(policy)
     steps.append(.execute(execution))
     var namespaces = SandboxCompiler.process | SandboxCompiler.mount
@@ -213,7 +218,7 @@ package final class SandboxCompiler {
       plan: Plan(steps), namespaces: namespaces,
       uidMap: offer.mapsUsers ? nil : "\(offer.uid) \(offer.uid) 1\n",
       gidMap: offer.mapsUsers ? nil : "\(offer.gid) \(offer.gid) 1\n",
-      outsideUser: nil, denySetgroups: !offer.mapsUsers, trees: [], missing: missing)
+      outsideUser: nil, denySetgroups: !offer.mapsUsers, trees: [], missing: missing, tree: tree)
   }
 
   // MARK: Parts
@@ -246,12 +251,10 @@ package final class SandboxCompiler {
 
   /// What this machine cannot enforce of the policy and the policy lets pass.
   func unenforced(
-    _ policy: Policy, _ launch: Launch
+    _ policy: Policy, _ launch: Launch, _ tree: TreeLimits
   ) throws(SandboxError) -> [String] {
     var missing: [String] = []
-    // The kernel counts processes by user id, and never root's.
-    let workerIsRoot = offer.isMachineRoot && (!policy.isConfined || !offer.mapsUsers)
-    if policy.processes != nil && workerIsRoot {
+    if policy.processes != nil && tree.processVersion == 0 && countsNoProcesses(of: policy) {
       guard policy.allowMissing.contains("limit") else {
         throw SandboxError(
           .unsupported, subject: "limit processes",
@@ -273,6 +276,11 @@ package final class SandboxCompiler {
     }
     if offer.hasGroups && !offer.mapsUsers { missing.append("groups") }
     return missing
+  }
+
+  /// The kernel counts processes by user id, and never root's.
+  package func countsNoProcesses(of policy: Policy) -> Bool {
+    offer.isMachineRoot && (!policy.isConfined || !offer.mapsUsers)
   }
 
   func limits(_ policy: Policy) -> [Step] {

@@ -19,6 +19,8 @@ struct FilterWish: Equatable {
   var truncatesByPath = true
   /// Pure computation (`strict`): no file is watched or locked, and without a network sockets come in pairs alone.
   var isPure = false
+  /// Memory is added up by looking at processes: none may lie where no look finds it.
+  var countsMemory = false
   var violations = Telling.silent
   /// Without them the worker shares the machine's files, processes and objects with all of its user's programs.
   var hasNamespaces = true
@@ -66,6 +68,7 @@ struct SeccompFilter {
     }
     filter.protectInit()
     if !wish.hasNamespaces { filter.replaceNamespaces(wish) }
+    if wish.countsMemory { filter.hideNoMemory(wish) }
     return SeccompProgram(
       filter.rules.mapValues { rule in
         CallRule(
@@ -249,6 +252,14 @@ struct SeccompFilter {
     words(of: names) { name in
       if let number = SystemCalls.number(name) { rules[number] = rule }
     }
+  }
+
+  /// What no figure of any process shows: pages given to a pipe, of which one byte holds a huge one (libraries copy
+  /// instead); a memfd that none has mapped, on its way through a socket. Those a worker needs that hosts workers itself, so
+  /// they are left to who may run programs.
+  private mutating func hideNoMemory(_ wish: FilterWish) {
+    set("vmsplice", .init(otherwise: SeccompFilter.absent))
+    if !wish.runsPrograms { set("memfd_create", .init(otherwise: SeccompFilter.absent)) }
   }
 
   /// Init has the worker's user id, so the worker could starve it or take its limits: then the wall clock, orders and

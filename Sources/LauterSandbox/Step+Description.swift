@@ -42,6 +42,13 @@ package func describe(_ step: Step) -> String {
   case .dropCapabilities: return "drop all capabilities"
   case .processes(let count): return "limit processes to \(count) more than the user has"
   case .guarded: return "keep signals within, under guard"
+  case .joinGroup(_, let limits): return "enter a control group, \(limits)"
+  case .watchMemory(let version, _, _):
+    return "watch the memory of the control group (version \(version))"
+  case .countCPU(let version, _):
+    return "read the CPU time of the control group (version \(version))"
+  case .sumMemory(let bytes, _):
+    return "add up the memory of all processes, at most \(sizeText(bytes))"
   case .limit(let resource, let soft, let hard):
     let amount = soft == hard ? "\(hard)" : "\(soft), at most \(hard)"
     return "limit \(limitName(resource)) to \(amount)"

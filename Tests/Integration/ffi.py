@@ -170,6 +170,8 @@ class Report:
     stderr_tail: str
     missing: str
     denied: str
+    tree_peak_bytes: int
+    memory_by: str
     json: str
 
     @property

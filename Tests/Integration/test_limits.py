@@ -99,7 +99,7 @@ def wakeups(pid: int) -> int:
 
 @pytest.mark.once
 def test_a_worker_that_idles_close_to_its_cpu_limit_costs_few_looks(host, bench):
-    worker = host.spawn(bench.policy(("limit", "cpu=1s")), bench.burner("then-idle", 970))
+    worker = host.spawn(bench.policy(("limit", "cpu=1s"), ("limit", "memory=none")), bench.burner("then-idle", 970))
     here(host, worker)
     # 30 ms are left: at the rate at which two processors use those up it would be looked at every 20 ms.
     time.sleep(1)
@@ -112,7 +112,7 @@ def test_a_worker_that_idles_close_to_its_cpu_limit_costs_few_looks(host, bench)
 
 @pytest.mark.once
 def test_a_worker_far_from_its_cpu_limit_costs_no_look(host, bench):
-    worker = host.spawn(bench.policy(("limit", "cpu=1h")), bench.burner("then-idle", 1))
+    worker = host.spawn(bench.policy(("limit", "cpu=1h"), ("limit", "memory=none")), bench.burner("then-idle", 1))
     here(host, worker)
     before = wakeups(worker.pid)
     time.sleep(0.5)

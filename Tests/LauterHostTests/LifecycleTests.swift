@@ -266,6 +266,18 @@ private let second: UInt64 = 1_000_000_000
     #expect(reason(life).why.hasPrefix("blocked system call"))
   }
 
+  @Test func `a memory limit is the reason, whatever the kernel killed first`() {
+    var life = ready()
+    var exit = Control.Exit()
+    exit.signal = 9
+    exit.memoryLimit = true
+    _ = life.notice(.exited(exit))
+    life.gone()
+    let told = life.reason(limits: LimitsTold(memory: 3 << 29), launchFailure: nil)
+    #expect(told.reason == LAUTER_REASON_MEMORY)
+    #expect(told.why == "the memory limit of 1536 MiB was reached")
+  }
+
   @Test func `a worker that closes its session and goes on is killed`() {
     var life = ready()
     life.sessionClosed(now: 0)

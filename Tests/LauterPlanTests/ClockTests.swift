@@ -137,3 +137,65 @@ private let ms: UInt64 = 1_000_000
     #expect(pause.heldForGroup == 1 << 63)
   }
 }
+
+@Suite struct MemoryLimitTests {
+  private let gibibyte: UInt64 = 1 << 30
+
+  /// Runs a worker that takes `rate(now)` bytes a nanosecond, to its end or `until`; what it had then, and the looks.
+  private func run(
+    limit bytes: UInt64, processors: Int, until: UInt64, rate: (UInt64) -> Double
+  ) -> (used: Double, looks: Int, ended: Bool) {
+    var limit = MemoryLimit(bytes: bytes, processors: processors, now: 0)
+    var used: Double = 0
+    var looks = 0
+    var now: UInt64 = 0
+    while now < until {
+      let next = min(limit.due, until)
+      #expect(next > now)
+      let before = used
+      while now < next {
+        let step = min(ms, next - now)
+        used += rate(now) * Double(step)
+        now += step
+      }
+      looks += 1
+      if used > Double(bytes) { return (used, looks, true) }
+      if used == before {
+        limit.noteIdle(now: now)
+      } else {
+        limit.note(UInt64(used), took: 0, now: now)
+      }
+    }
+    return (used, looks, false)
+  }
+
+  @Test(arguments: [1, 2, 64])
+  func `who takes memory as fast as the kernel gives it is seen within one look's time`(_ n: Int) {
+    for bytes in [gibibyte / 16, 4 * gibibyte] {
+      let (used, looks, ended) = run(limit: bytes, processors: n, until: 60_000 * ms) { _ in
+        4 * Double(n)
+      }
+      #expect(ended && looks < 40)
+      #expect(used <= Double(bytes) + 4 * Double(n) * Double(10 * ms))
+    }
+  }
+
+  @Test func `who sleeps is looked at once a second, and seen in time when he wakes`() {
+    let (_, idle, _) = run(limit: gibibyte, processors: 2, until: 100_000 * ms) { _ in 0 }
+    #expect(idle <= 105)
+    let (used, _, ended) = run(limit: gibibyte, processors: 2, until: 100_000 * ms) {
+      $0 < 50_000 * ms ? 0 : 1
+    }
+    #expect(ended && used <= Double(gibibyte) + Double(1000 * ms))
+  }
+
+  @Test func `dear looks are made seldom, whatever is left`() {
+    var limit = MemoryLimit(bytes: gibibyte, processors: 64, now: 0)
+    limit.note(gibibyte, took: 5 * ms, now: 100)
+    #expect(limit.due == 100 + 100 * ms)
+    limit.note(gibibyte, took: 60_000 * ms, now: 100)
+    #expect(limit.due == 100 + 1000 * ms)
+    limit.note(gibibyte, took: 0, now: 100)
+    #expect(limit.due == 100 + 10 * ms)
+  }
+}

@@ -36,6 +36,9 @@ private let everyStep: [Step] = {
     .scratch(base: "/tmp", number: .max, hasHome: true), .dropCapabilities,
     .processes(count: 1 << 33), .guarded,
     .terminal(path: "/dev/pts/ptmx", rows: 24, columns: .max),
+    .watchMemory(version: 1, descriptor: 12, bell: .max), .countCPU(version: 2, descriptor: 13),
+    .sumMemory(bytes: .max, places: [.temporary, .systemV]),
+    .joinGroup(descriptor: 11, limits: "4096 bytes"),
     .limit(resource: 2, soft: 0, hard: .max),
     .landlock(
       filesystem: 0x1fff, network: 3, scope: 3,
@@ -97,6 +100,7 @@ private let everyStep: [Step] = {
     exit.userMicroseconds = 1 << 40
     exit.systemMicroseconds = 7
     exit.peakKiB = 1 << 33
+    exit.treePeakKiB = 1 << 34
     for notice in [
       .started, .failed(step: 12, errno: 13, call: "mount_setattr"), .exited(exit), .terminal,
       .suspended(signal: 20), .violationsUntold,
@@ -117,7 +121,7 @@ private let everyStep: [Step] = {
   @Test func `each reason for which init kills is a mark of its own`() {
     var seen: Set<[UInt8]> = [Control.Notice.exited(Control.Exit()).encoded()]
     for mark in [
-      \.wallLimit, \.cpuLimit, \.ranPaused, \.blocked,
+      \.wallLimit, \.cpuLimit, \.ranPaused, \.blocked, \.memoryLimit,
     ] as [WritableKeyPath<Control.Exit, Bool>] {
       var exit = Control.Exit()
       exit[keyPath: mark] = true

@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -29,6 +31,22 @@ static inline long lx_is_writable_mount(const char *path) {
         struct statvfs status;
         long result = lx_result(statvfs(path, &status));
         return result < 0 ? result : (status.f_flag & ST_RDONLY) == 0;
+}
+
+/* What is stored in a file system that is in memory, in bytes. */
+static inline long lx_used_bytes(const char *path, uint64_t *bytes) {
+        struct statvfs status;
+        if (statvfs(path, &status) < 0) return -(long)errno;
+        *bytes = (uint64_t)(status.f_blocks - status.f_bfree) * status.f_frsize;
+        return 0;
+}
+/* What System V's shared memory and messages hold in the caller's namespace, in bytes. */
+static inline long lx_system_v_bytes(void) {
+        struct shm_info memory;
+        struct msginfo messages;
+        if (shmctl(0, SHM_INFO, (struct shmid_ds *)&memory) < 0) return -(long)errno;
+        if (msgctl(0, MSG_INFO, (struct msqid_ds *)&messages) < 0) return -(long)errno;
+        return (long)(memory.shm_rss + memory.shm_swp) * sysconf(_SC_PAGESIZE) + messages.msgtql;
 }
 
 /* What the callers need of struct stat, of one shape everywhere. */
@@ -66,6 +84,7 @@ static inline long lx_fstat(int fd, lx_status *out) {
 static inline long lx_readlink(const char *path, char *out, size_t size) {
         return lx_result(readlink(path, out, size));
 }
+static inline long lx_rmdir(const char *path) { return lx_result(rmdir(path)); }
 static inline long lx_access(const char *path, int mode) { return lx_result(access(path, mode)); }
 
 /* `path` without symbolic links, NUL-terminated, in `out` of LX_PATH_MAX bytes; its length. */

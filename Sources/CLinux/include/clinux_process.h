@@ -142,6 +142,12 @@ static inline long lx_processors(void) {
         return count;
 }
 
+/* Whether two processes have one memory: 1 or 0, or -errno where it may not be asked. KCMP_VM. */
+static inline long lx_have_same_memory(int one, int other) {
+        long result = lx_result(syscall(SYS_kcmp, one, other, 1, 0, 0));
+        return result < 0 ? result : result == 0;
+}
+
 /* Packets of the control socket, never raising SIGPIPE. */
 static inline long lx_send_packet(int fd, const void *data, size_t size) {
         return lx_result(send(fd, data, size, MSG_NOSIGNAL));
