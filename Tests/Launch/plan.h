@@ -195,6 +195,12 @@ static inline uint32_t step_no_execution(plan *p, const char *path) {
         put_text(p, path);
         return n;
 }
+static inline uint32_t step_join_group(plan *p, unsigned descriptor, const char *limits) {
+        uint32_t n = step(p, 40);
+        put(p, descriptor, 2);
+        put_text(p, limits);
+        return n;
+}
 static inline uint32_t step_quota(plan *p, const char *name, uint32_t most) {
         uint32_t n = step(p, 30);
         put_text(p, name);

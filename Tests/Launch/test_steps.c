@@ -62,7 +62,7 @@ static void each_kind_fails(void) {
 
         plan_begin(&p);
         step_quota(&p, "nothing", 1);
-        fails(&p, 0, "open", ENOENT);
+        fails(&p, 0, "openat", ENOENT);
         /* Nothing that a plan says can be wrong with it: Tests/Faults fails its calls one by one. */
         is_covered[35] = 1;
         /* Likewise, where there are no namespaces: to give up capabilities, and to count a user's processes (which for root are
@@ -133,6 +133,11 @@ static void each_kind_fails(void) {
         step_enter_root(&p);
         step_drop_privilege(&p, 200);
         fails(&p, 0, "prctl", EINVAL);
+        inside(&p);
+        step_join_group(&p, 900, "memory"); /* no such descriptor */
+        fails(&p, 0, "write", EBADF);
+        /* What init is to look at while the worker runs: nothing is done on the way. Tests/Integration/test_memory.py */
+        is_covered[41] = is_covered[42] = is_covered[43] = 1;
         inside(&p);
         step_limit(&p, 999, 1, 1);
         fails(&p, 0, "setrlimit", EINVAL);

@@ -108,7 +108,7 @@ import Testing
     let rules = try rules(try bare("notebook", words))
     #expect(rules[folder.path] == nil)
     #expect(rules[folder.path + "/read"]?.access == LandlockRights.read.rawValue)
-    #expect(rules[folder.path + "/other"]?.access == LandlockRights.write.rawValue)
+    #expect(rules[folder.path + "/other"]?.access == LandlockRights.writeShared.rawValue)
   }
 
   @Test func `what cannot be had without namespaces is an error`() throws {
