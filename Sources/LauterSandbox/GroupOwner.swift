@@ -7,24 +7,20 @@
   import LauterLinux
 #endif
 
-/// The host that made a control group, as its name tells it: "lauter-NAMESPACE-PID-START-NUMBER". A host that was killed
-/// leaves its groups behind, and the next one that looks takes them away.
+/// The host that made a control group, as its name tells it: "lauter-NAMESPACE-PID-NUMBER". A host that was killed leaves
+/// its groups behind, and the next one that looks takes them away.
 package struct GroupOwner: Equatable, Sendable {
   /// The inode of its process namespace: elsewhere its pid is somebody else's.
   var namespace: UInt64
   var pid: UInt64
-  /// When it was started, in the kernel's ticks since boot: a pid comes back.
-  var start: UInt64
 
-  init(namespace: UInt64, pid: UInt64, start: UInt64) {
+  init(namespace: UInt64, pid: UInt64) {
     self.namespace = namespace
     self.pid = pid
-    self.start = start
   }
 
   /// This process; nil where /proc does not tell.
   package static func here() -> GroupOwner? {
-    guard let start = start(of: "self") else { return nil }
     // "pid:[4026531836]"
     var space: UInt64 = 0
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { link in
@@ -34,14 +30,14 @@ package struct GroupOwner: Equatable, Sendable {
       }
     }
     guard space > 0 else { return nil }
-    return GroupOwner(namespace: space, pid: UInt64(lx_getpid()), start: start)
+    return GroupOwner(namespace: space, pid: UInt64(lx_getpid()))
   }
 
-  package func name(_ number: UInt64) -> String { "lauter-\(namespace)-\(pid)-\(start)-\(number)" }
+  package func name(_ number: UInt64) -> String { "lauter-\(namespace)-\(pid)-\(number)" }
 
   init?(name: String) {
     let parts = name.utf8.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
-    guard parts.count == 5, parts[0].elementsEqual("lauter".utf8) else { return nil }
+    guard parts.count == 4, parts[0].elementsEqual("lauter".utf8) else { return nil }
     var numbers: [UInt64] = []
     for part in parts[1...] {
       guard (1...19).contains(part.count) else { return nil }
@@ -52,21 +48,14 @@ package struct GroupOwner: Equatable, Sendable {
       }
       numbers.append(value)
     }
-    self.init(namespace: numbers[0], pid: numbers[1], start: numbers[2])
+    guard (1...UInt64(Int32.max)).contains(numbers[1]) else { return nil }
+    self.init(namespace: numbers[0], pid: numbers[1])
   }
 
-  /// The 22nd field of stat.
-  static func start(of process: String) -> UInt64? {
-    start(inStat: HostFile.contents("/proc/\(process)/stat", upTo: 4096) ?? [])
-  }
-
-  static func start(inStat text: [UInt8]) -> UInt64? {
-    // The second is a name of the process's choice.
-    guard let name = text.lastIndex(of: UInt8(ascii: ")")) else { return nil }
-    let fields = text[(name + 1)...].split(separator: UInt8(ascii: " "))
-    guard fields.count > 19 else { return nil }
-    return fields[19].reduce(0) { $0 &* 10 &+ UInt64($1 &- UInt8(ascii: "0")) }
-  }
+  /// Whether the kernel says that there is no such process. Nothing less will do: a group of a living host may be empty for
+  /// a moment, and would be taken from below the worker that is about to enter it. Where the pid has come back by now,
+  /// the group stays until its new owner ends, too.
+  private var isGone: Bool { lx_kill(Int32(pid), 0) == -Int(ESRCH) }
 
   /// Remove the groups in `folder` that hosts of this namespace left which are no more. One in which something still
   /// lives stays, until a later sweep.
@@ -74,9 +63,9 @@ package struct GroupOwner: Equatable, Sendable {
     let names: [String]
     do throws(KernelError) { names = try HostFile.list(folder) } catch { return }
     for name in names {
-      guard let owner = GroupOwner(name: name), owner.namespace == namespace,
-        GroupOwner.start(of: "\(owner.pid)") != owner.start
-      else { continue }
+      guard let owner = GroupOwner(name: name), owner.namespace == namespace, owner.isGone else {
+        continue
+      }
       _ = lx_rmdir("\(folder)/\(name)")
     }
   }

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(CLinux)
+  import CLinux
+#endif
+
 /// Where this process's control groups are: the folders below which groups of its own would lie.
 ///
 /// Read from `/proc/self/cgroup` and `/proc/self/mountinfo`, since a controller may be mounted anywhere, and from a
@@ -42,12 +46,22 @@ package struct GroupPlaces: Equatable, Sendable {
     }
   }
 
-  /// Look at this process.
+  /// Look at this process: where it may make groups.
   package static func here() -> GroupPlaces {
     let mounts = HostFile.contents("/proc/self/mountinfo", upTo: 1 << 20) ?? []
-    return GroupPlaces(
+    var places = GroupPlaces(
       groups: Circumstances.text("/proc/self/cgroup"),
       mounts: String(decoding: mounts, as: UTF8.self))
+    places.memory = writable(places.memory)
+    places.cpu = writable(places.cpu)
+    places.processes = writable(places.processes)
+    places.unified = writable(places.unified)
+    return places
+  }
+
+  private static func writable(_ folder: String?) -> String? {
+    guard let folder, lx_access(folder, W_OK) == 0 else { return nil }
+    return folder
   }
 }
 
