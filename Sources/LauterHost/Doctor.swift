@@ -134,7 +134,6 @@ package struct Doctor {
       finding.detail =
         groups.tree.memory == .sum
         ? "init adds up what they have, by looking: best effort" : "\(groups.tree.memory.name)"
-      if let group = groups.groups.first { finding.detail += ", " + group.path }
       host.locked { host.giveBack(groups.groups) }
     } catch {
       finding.status = .missing

@@ -149,6 +149,8 @@ extension Host {
   /// Nobody is in these any more. The lock is held.
   func giveBack(_ groups: [ControlGroup], fit: Bool = true) {
     for group in groups {
+      // A launch that failed has not handed them to init.
+      group.close()
       if fit && spareGroups.count < Host.spareGroupsMax && group.renew() {
         spareGroups.append(group)
       } else if !group.remove() {

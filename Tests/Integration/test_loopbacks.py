@@ -234,6 +234,8 @@ def test_socket_families_are_those_of_the_policy(host, net, preset):
     worker = host.spawn(policy, Launch("python", interpreter=python_interpreter())).wait_ready()
     said(worker, TRIED)
     wanted = [expected[net] if isinstance(expected, dict) else expected for _, expected in FAMILIES]
+    if (preset, net) == ("strict", "none"):
+        wanted[0] = "EACCES"  # pairs are enough for who is alone
     found = said(worker, f"[tried(lambda: socket.socket(*which).close()) for which in {[tuple(map(int, which)) for which, _ in FAMILIES]!r}]")
     assert list(zip([which for which, _ in FAMILIES], found)) == list(zip([which for which, _ in FAMILIES], wanted))
     assert all(word is None or hasattr(errno, word) for word in wanted)
