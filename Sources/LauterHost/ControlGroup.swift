@@ -73,9 +73,13 @@ final class ControlGroup {
     }
   }
 
+  /// What the worker goes in by. Of version 1 it is `tasks`: a process of one thread that moves itself waits for nobody there,
+  /// where the kernel lets `cgroup.procs` wait for a grace period of RCU, 5 to 20 ms.
+  private var entrance: StaticString { kind == .unified ? "cgroup.procs" : "tasks" }
+
   /// What init is given.
   private func open() throws(KernelError) {
-    try keep("cgroup.procs", O_WRONLY)
+    try keep(entrance, O_WRONLY)
     switch kind {
     case .memory:
       try keep("memory.oom_control", O_RDONLY)
@@ -107,7 +111,7 @@ final class ControlGroup {
   ) throws(KernelError) {
     // Where there is none, init gets something that it does not look at.
     let isThere = !orIsNotThere || lx_access("\(path)/\(name)", 0) == 0
-    var file = try open(isThere ? name : "cgroup.procs", flags)
+    var file = try open(isThere ? name : entrance, flags)
     file.move(from: Worker.leastDescriptor)
     descriptors.append(file.release())
   }

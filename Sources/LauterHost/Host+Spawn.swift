@@ -106,7 +106,8 @@ extension Host {
         throw HostError(starting: preparation.namespaces, error, policy)
       }
     } catch {
-      locked { giveBack(groups.groups) }
+      // Somebody may have gone in before it failed, and be on his way out.
+      locked { giveBack(groups.groups, fit: false) }
       throw error
     }
   }

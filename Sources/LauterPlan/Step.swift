@@ -89,7 +89,7 @@ package enum Step: Equatable, Sendable {
 
   // MARK: In the worker's process
 
-  /// Go into a control group, whose `cgroup.procs` is open as `descriptor`.
+  /// Go into a control group, whose `cgroup.procs` or `tasks` is open as `descriptor`.
   case joinGroup(descriptor: UInt16, limits: String)
   /// `setrlimit`, by the kernel's resource number.
   case limit(resource: UInt32, soft: UInt64, hard: UInt64)

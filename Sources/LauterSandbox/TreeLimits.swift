@@ -56,9 +56,8 @@ package struct TreeLimits: Equatable, Sendable {
   }
 
   /// What init and the worker are to do. Their descriptors come behind `trees` mounts, in the order in which they are
-  /// named here: of version 2 `cgroup.procs`, `memory.events` and `cpu.stat`; of version 1 `cgroup.procs`,
-  /// `memory.oom_control` and a bell, then `cgroup.procs` and `cpuacct.usage`, then `cgroup.procs`, as far as there are such
-  /// groups.
+  /// named here: of version 2 `cgroup.procs`, `memory.events` and `cpu.stat`; of version 1 `tasks`,
+  /// `memory.oom_control` and a bell, then `tasks` and `cpuacct.usage`, then `tasks`, as far as there are such groups.
   func steps(_ policy: Policy, behind trees: Int, _ before: [Step] = []) -> [Step] {
     var watches: [Step] = []
     var joins: [Step] = []
