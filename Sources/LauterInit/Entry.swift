@@ -49,6 +49,7 @@ private func startWorker() throws(StepFailure) -> Watch {
   guard case .execute(let execution)? = plan.steps.last else {
     throw StepFailure(step: 0, errno: EINVAL, call: "plan")
   }
+  try at(0) { () throws(KernelError) in try leaveHostGroup(leadsSession: execution.hasTerminal) }
   var kept: Kept? = Kept()
   do throws(StepFailure) {
     let index = try walk(plan, &kept)
@@ -75,7 +76,6 @@ private func prepareProcess() throws(StepFailure) {
     try check("prctl", lx_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
     // What ps and top show: an exec by descriptor leaves a number there, or the memfd's name.
     try check("prctl", lx_set_name("lauter-init"))
-    try check("setsid", lx_setsid())
     try check("sigprocmask", lx_sigprocmask(SIG_BLOCK, Watch.signals | Watch.backgroundWrite))
     // Modes in the plan are exact.
     _ = lx_umask(0)
@@ -85,6 +85,16 @@ private func prepareProcess() throws(StepFailure) {
       try check("prctl", lx_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
       try check("sigprocmask", lx_sigprocmask(SIG_BLOCK, UInt64.max))
     }
+  }
+}
+
+/// What is sent to the host's process group is not for init. A session of its own, which the kernel schedules as a group and takes
+/// down with it, init needs for a terminal only; the worker has one in any case.
+private func leaveHostGroup(leadsSession: Bool) throws(KernelError) {
+  if leadsSession {
+    try check("setsid", lx_setsid())
+  } else {
+    try check("setpgid", lx_setpgid(0, 0))
   }
 }
 

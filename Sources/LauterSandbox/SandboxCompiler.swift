@@ -84,7 +84,7 @@ package final class SandboxCompiler {
     try open(view, &mapped, &steps)
     steps.append(.hostname(SystemView.hostname))
     if offer.setsQuotas {
-      steps += SandboxCompiler.quotas
+      steps += SandboxCompiler.quotas(policy)
     } else {
       missing.append("quotas")
     }
@@ -225,12 +225,16 @@ package final class SandboxCompiler {
 
   /// What is else charged to the host's user, however deep the worker's namespaces are: it could use
   /// up what the user's other programs need.
-  private static let quotas: [Step] = [
-    .quota(name: "max_inotify_instances", most: 32),
-    .quota(name: "max_inotify_watches", most: 16_384),
+  private static func quotas(_ policy: Policy) -> [Step] {
     // The filter refuses them; this is the kernel's own word.
-    .quota(name: "max_user_namespaces", most: 0),
-  ]
+    let namespaces = Step.quota(name: "max_user_namespaces", most: 0)
+    // There the filter knows no inotify.
+    if policy.preset == .strict { return [namespaces] }
+    return [
+      .quota(name: "max_inotify_instances", most: 32),
+      .quota(name: "max_inotify_watches", most: 16_384), namespaces,
+    ]
+  }
 
   /// An empty network namespace for all workers of the host that are to have no network: a fifth of a
   /// launch is saved. Nil if each must have its own: where Landlock does not keep their abstract
