@@ -69,7 +69,8 @@ package final class SandboxCompiler {
       return try unconfined(policy, launch, runtimeDirectory, missing, tree)
     }
 
-    var view = try View(system: policy, identity, try systemFiles())
+    var view = try View(
+      system: policy, identity, try systemFiles(), terminal: launch.terminal != nil)
     let choice = try choose(policy, launch, runtimeDirectory, identity, &view)
     let denials = try Denials(
       view, landlock: offer.landlock, isTolerant: policy.allowMissing.contains("deny"))

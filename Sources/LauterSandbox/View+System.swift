@@ -9,9 +9,12 @@
 
 /// What every confined worker sees: `SystemView`, as far as this machine has it.
 extension View {
-  init(system policy: Policy, _ identity: Identity, _ machine: SystemFiles) throws(SandboxError) {
+  /// - Parameter terminal: that the worker has one of its own.
+  init(
+    system policy: Policy, _ identity: Identity, _ machine: SystemFiles, terminal: Bool
+  ) throws(SandboxError) {
     self.init(entries: machine.entries)
-    addDevices(policy)
+    addDevices(policy, terminal)
     try addEtc(policy, identity)
     // `subset=pid` leaves nothing but processes, which Julia and the JVM cannot live with; numpy
     // can.
@@ -28,13 +31,18 @@ extension View {
     policy.preset == .strict ? "subset=pid,hidepid=invisible" : "masked"
   }
 
-  private mutating func addDevices(_ policy: Policy) {
+  private mutating func addDevices(_ policy: Policy, _ terminal: Bool) {
     put("/dev/fd", .link("/proc/self/fd"))
     put("/dev/stdin", .link("/proc/self/fd/0"))
     put("/dev/stdout", .link("/proc/self/fd/1"))
     put("/dev/stderr", .link("/proc/self/fd/2"))
-    put("/dev/pts", .devpts)
-    put("/dev/ptmx", .link("pts/ptmx"))
+    // Much of the kernel lies behind a terminal.
+    if policy.preset != .strict || terminal {
+      put("/dev/pts", .devpts)
+      put("/dev/ptmx", .link("pts/ptmx"))
+    } else {
+      remove("/dev/tty")
+    }
     if policy.preset == .strict {
       // Nothing is writable but /tmp; what shares memory by name does so there.
       put("/dev/shm", .link("/tmp"))

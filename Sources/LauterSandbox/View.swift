@@ -68,6 +68,8 @@ struct View {
     }
   }
 
+  mutating func remove(_ path: String) { entries.removeAll { PolicyPath.same($0.path, path) } }
+
   /// The entry that decides about `path`: the most specific one at or above it.
   func decider(for path: String) -> ViewEntry? {
     entries.last { PolicyPath.isWithin(path, $0.path) }
