@@ -165,6 +165,7 @@ extension Host {
       case .suspended(let signal): suspended(worker, by: signal)
       case .violationsUntold: worker.missing.append("violations")
       case .denied(let violation): denied(worker, violation)
+      case .failed(_, ESTALE, _): lacksView = true
       default: break
       }
       perform(worker.lifecycle.notice(notice), worker)

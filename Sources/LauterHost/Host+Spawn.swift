@@ -51,8 +51,13 @@ extension Host {
     _ tree: TreeLimits
   ) throws(HostError) -> Preparation {
     let refuses = refusesNamespaces(to: policy)
+    let looksAnew = locked {
+      defer { lacksView = false }
+      return lacksView
+    }
     lx_mutex_lock(compilerLock)
     defer { lx_mutex_unlock(compilerLock) }
+    if looksAnew { compiler.forgetFiles() }
     do throws(SandboxError) {
       return try compiler.prepare(
         policy, launch, runtimeDirectory: runtimeDirectory,

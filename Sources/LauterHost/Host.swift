@@ -35,6 +35,9 @@ package final class Host: @unchecked Sendable {
   let compiler = SandboxCompiler()
   let compilerLock: UnsafeMutablePointer<lx_mutex>
 
+  /// A plan did not fit the machine: the next is made after a new look at it.
+  var lacksView = false
+
   /// What control groups there are, looked at when a worker first needs one; and the errno if none may be made. Under
   /// the compiler's lock.
   var ground: GroupGround?

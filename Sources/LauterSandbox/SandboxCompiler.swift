@@ -168,6 +168,9 @@ package final class SandboxCompiler {
     return ProgramChoice(policy, launch, interpreter, runtime: runtime)
   }
 
+  /// Something is not what it was, and no folder tells: one file was mounted on another.
+  package func forgetFiles() { machine = nil }
+
   func systemFiles() throws(SandboxError) -> SystemFiles {
     if let machine, machine.isCurrent { return machine }
     let found = try SystemFiles()

@@ -18,23 +18,28 @@
 struct SystemFiles {
   /// In byte order of the paths.
   private(set) var entries: [ViewEntry] = []
+  /// Folders, on which something may be mounted, those that the others are in, and devices. A file that comes, goes or is
+  /// exchanged changes its folder; one that is written to stays the same. Init makes sure of each that it shows.
   private var seen: [Seen] = []
 
   /// What was at a path, not followed.
   private struct Seen {
     var path: String
     var status: lx_status
+    /// It had not changed so lately that one more change could have the same time: the kernel's ticks are up to 10 ms.
+    let wasSettled: Bool
 
     init(_ path: String) throws(KernelError) {
       var status = lx_status()
       try check("lstat", lx_lstat(path, &status))
       self.path = path
       self.status = status
+      wasSettled = status.changed_ns < lx_clock() - 1_000_000_000
     }
 
     var isCurrent: Bool {
       var now = lx_status()
-      guard lx_lstat(path, &now) == 0 else { return false }
+      guard wasSettled, lx_lstat(path, &now) == 0 else { return false }
       let same = now.device == status.device && now.inode == status.inode
       return same && now.changed_ns == status.changed_ns && now.mode == status.mode
     }
@@ -60,14 +65,11 @@ struct SystemFiles {
   var isCurrent: Bool { seen.allSatisfy { $0.isCurrent } }
 
   private mutating func add(_ path: String) throws(SandboxError) {
-    // A file that comes or goes changes its folder.
-    let parent = PolicyPath.parent(path)
-    if !seen.contains(where: { PolicyPath.same($0.path, parent) }) { try see(parent) }
+    try see(PolicyPath.parent(path))
     guard let file = try HostFile.find(path) else { return }
-    try see(path)
     // A link into what the worker sees anyway stays a link.
     if let target = try HostFile.link(path) {
-      try see(file.path)
+      try see(PolicyPath.parent(file.path))
       let isShown = SystemView.folders.contains { PolicyPath.isWithin(file.path, $0) }
       if isShown || SystemView.folders.contains(where: { PolicyPath.same($0, path) }) {
         entries.append(ViewEntry(path: path, kind: .link(target)))
@@ -75,25 +77,14 @@ struct SystemFiles {
       }
     }
     guard file.isRegular || file.isDirectory else { return }
-    entries.append(ViewEntry(path: path, kind: try SystemFiles.shown(file)))
+    if file.isDirectory { try see(file.path) }
+    entries.append(ViewEntry(path: path, kind: .tree(file, [], mapped: false)))
   }
 
   private mutating func see(_ path: String) throws(SandboxError) {
+    if seen.contains(where: { PolicyPath.same($0.path, path) }) { return }
     do throws(KernelError) { seen.append(try Seen(path)) } catch {
       try HostFile.refuse(shortage: error, path)
     }
-  }
-
-  /// Files up to this size are copied into the worker's /etc rather than mounted there: half of the
-  /// time.
-  private static let smallFile = 16384
-
-  static func shown(_ file: HostFile) throws(SandboxError) -> ViewEntry.Kind {
-    if file.isRegular, file.isReadableByAll,
-      let contents = try HostFile.read(file.path, upTo: smallFile + 1), contents.count <= smallFile
-    {
-      return .file(contents)
-    }
-    return .tree(file, [], mapped: false)
   }
 }

@@ -55,7 +55,7 @@ extension View {
 
   private mutating func addEtc(_ policy: Policy, _ identity: Identity) throws(SandboxError) {
     if policy.network == .host, let file = try HostFile.find("/etc/resolv.conf"), file.isRegular {
-      put("/etc/resolv.conf", try SystemFiles.shown(file))
+      put("/etc/resolv.conf", .tree(file, [], mapped: false))
     }
     put("/etc/hosts", .file(try View.hosts(policy.network)))
     put("/etc/hostname", .file(Array((SystemView.hostname + "\n").utf8)))
@@ -105,7 +105,6 @@ extension View {
 }
 
 extension HostFile {
-  var isReadableByAll: Bool { mode & 0o004 != 0 }
   /// A folder that everybody may list and enter, or a file that everybody may read.
-  var isOpenToAll: Bool { isDirectory ? mode & 0o005 == 0o005 : isReadableByAll }
+  var isOpenToAll: Bool { isDirectory ? mode & 0o005 == 0o005 : mode & 0o004 != 0 }
 }

@@ -86,6 +86,12 @@ static inline uint64_t lx_now(void) {
         clock_gettime(CLOCK_MONOTONIC, &now);
         return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
+/* Since 1970, as files have it. */
+static inline int64_t lx_clock(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 static inline long lx_memfd_create(const char *name) {
         long fd = lx_result(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
