@@ -34,11 +34,16 @@ struct HostFile {
   /// file elsewhere, and it would be shown under a path that the policy does name.
   init(resolving path: String) throws(KernelError) {
     var buffer = [CChar](repeating: 0, count: Int(LX_PATH_MAX))
-    for _ in 0..<HostFile.mostLooks {
-      let length = try check("realpath", lx_realpath(path, &buffer))
-      // What is not UTF-8 cannot stand in a plan: it would come out as another path.
-      guard let resolved = HostFile.text(buffer[..<length]) else {
-        throw KernelError(call: "realpath", errno: EILSEQ)
+    for look in 0..<HostFile.mostLooks {
+      var resolved = path
+      // Most lead through no link: then they need not be followed first.
+      if look > 0 || !HostFile.isPlain(path) {
+        let length = try check("realpath", lx_realpath(path, &buffer))
+        // What is not UTF-8 cannot stand in a plan: it would come out as another path.
+        guard let text = HostFile.text(buffer[..<length]) else {
+          throw KernelError(call: "realpath", errno: EILSEQ)
+        }
+        resolved = text
       }
       let opened = lx_open_without_links(resolved)
       if opened == -Int(ELOOP) || opened == -Int(ENOENT) || opened == -Int(ENOTDIR) { continue }
@@ -56,6 +61,25 @@ struct HostFile {
       return
     }
     throw KernelError(call: "openat2", errno: ESTALE)
+  }
+
+  /// Whether a path is written as it would be after all links on it were followed, if there is none.
+  private static func isPlain(_ path: String) -> Bool {
+    var length = 0
+    var dots = 0
+    let slash = UInt8(ascii: "/")
+    guard path.utf8.count > 1, path.utf8.first == slash else { return false }
+    for byte in path.utf8.dropFirst() {
+      if byte == slash {
+        if length == dots && length <= 2 { return false }
+        length = 0
+        dots = 0
+      } else {
+        length += 1
+        if byte == UInt8(ascii: ".") { dots += 1 }
+      }
+    }
+    return length > dots || length > 2
   }
 
   /// Before what is exchanged over and over is given up.
