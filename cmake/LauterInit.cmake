@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # lauter-init: Embedded Swift on musl, one module, static. Defines the target `lauter_init`, which makes
-# ${LAUTER_INIT}, and the list of checks that it needs. CLaunch embeds the file:
+# ${LAUTER_INIT} and, packed, ${LAUTER_INIT_PACKED}. CLaunch embeds the packed one:
 #
 #   set_source_files_properties(Sources/CLaunch/image.c PROPERTIES
-#     OBJECT_DEPENDS ${LAUTER_INIT} COMPILE_DEFINITIONS LAUTER_INIT_FILE="${LAUTER_INIT}"
+#     OBJECT_DEPENDS ${LAUTER_INIT_PACKED} COMPILE_DEFINITIONS LAUTER_INIT_FILE="${LAUTER_INIT_PACKED}"
 #     COMPILE_OPTIONS -Wno-c23-extensions)
 
 set(LAUTER_INIT ${CMAKE_BINARY_DIR}/lauter-init)
+set(LAUTER_INIT_PACKED ${LAUTER_INIT}.lz4)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(init_architecture x86_64)
@@ -22,6 +23,7 @@ cmake_path(GET init_swiftc PARENT_PATH init_toolchain_bin)
 cmake_path(GET init_toolchain_bin PARENT_PATH init_toolchain)
 set(init_embedded ${init_toolchain}/lib/swift/embedded/${init_architecture}-unknown-linux-gnu)
 find_program(LAUTER_MUSL_GCC musl-gcc REQUIRED)
+find_program(LAUTER_LZ4 lz4 REQUIRED)
 find_path(LAUTER_MUSL_INCLUDE features.h PATHS /usr/include/${init_architecture}-linux-musl
   NO_DEFAULT_PATH REQUIRED)
 
@@ -53,4 +55,10 @@ add_custom_command(
   WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
   COMMENT "Building lauter-init (Embedded Swift, static musl)"
   VERBATIM)
-add_custom_target(lauter_init DEPENDS ${LAUTER_INIT})
+# One block and its size in front, which is what Sources/CLaunch/unpack.c reads.
+add_custom_command(
+  OUTPUT ${LAUTER_INIT_PACKED}
+  DEPENDS ${LAUTER_INIT}
+  COMMAND ${LAUTER_LZ4} -12 --favor-decSpeed -B7 --content-size -f -qq ${LAUTER_INIT} ${LAUTER_INIT_PACKED}
+  VERBATIM)
+add_custom_target(lauter_init DEPENDS ${LAUTER_INIT} ${LAUTER_INIT_PACKED})

@@ -62,7 +62,7 @@ has_swift() {
 
 # need_build_tools: what building takes.
 need_build_tools() {
-  need_packages libseccomp-dev libcap-dev musl-tools cmake ninja-build pkg-config python3
+  need_packages libseccomp-dev libcap-dev musl-tools lz4 cmake ninja-build pkg-config python3
   need_swift
 }
 

@@ -3,6 +3,7 @@
 #include "raw.h"
 
 #include "claunch.h"
+#include "unpack.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -32,16 +33,31 @@ static int open_installed(void) {
 #define MFD_EXEC 0x0010U
 #endif
 
-static const unsigned char image[] = {
+/* Packed: half the bytes in the library's file, for 100 us once in a host's life. */
+static const unsigned char packed[] = {
 #embed LAUTER_INIT_FILE
 };
 
-static int fill_and_seal(int fd) {
-        for (size_t at = 0; at < sizeof image;) {
-                ssize_t written = write(fd, image + at, sizeof image - at);
-                if (written < 0 && errno != EINTR) return -errno;
+static int fill(int fd) {
+        size_t size = claunch_unpacked_size(packed, sizeof packed);
+        if (!size) return -EBADMSG;
+        /* Not in a mapping of the memfd: a child that another thread forks meanwhile would hold it, and no seal could be set.
+         * Not on the heap: malloc would keep the pages in the host. */
+        unsigned char *image = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (image == MAP_FAILED) return -errno;
+        int result = claunch_unpack(packed, sizeof packed, image);
+        for (size_t at = 0; result == 0 && at < size;) {
+                ssize_t written = write(fd, image + at, size - at);
+                if (written < 0 && errno != EINTR) result = -errno;
                 at += written > 0 ? (size_t)written : 0;
         }
+        munmap(image, size);
+        return result;
+}
+
+static int fill_and_seal(int fd) {
+        int filled = fill(fd);
+        if (filled < 0) return filled;
         if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) return -errno;
         /* A file that anyone has open for writing cannot be executed (ETXTBSY), seals or not. */
         char path[32] = "/proc/self/fd/";
