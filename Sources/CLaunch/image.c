@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* The installed copy, `lauter/lauter-init` beside the object that holds this function. */
@@ -55,11 +56,8 @@ static int fill(int fd) {
         return result;
 }
 
-static int fill_and_seal(int fd) {
-        int filled = fill(fd);
-        if (filled < 0) return filled;
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) return -errno;
-        /* A file that anyone has open for writing cannot be executed (ETXTBSY), seals or not. */
+/* A file that anyone has open for writing cannot be executed (ETXTBSY), seals or not. */
+static int reopen(int fd) {
         char path[32] = "/proc/self/fd/";
         size_t at = strlen(path), digits = 1;
         for (int rest = fd; rest >= 10; rest /= 10) digits++;
@@ -74,17 +72,39 @@ static int open_embedded(void) {
         if (fd < 0 && errno == EINVAL) /* before Linux 6.3, where every memfd may be executed */
                 fd = memfd_create("lauter-init", flags);
         if (fd < 0) return -errno;
-        int result = fill_and_seal(fd);
+        int result = fill(fd);
+        if (result == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+                result = -errno;
+        if (result == 0) result = reopen(fd);
         close(fd);
         return result;
+}
+
+/* Without a name, in a folder where files can be executed. The environment says where, and never what: nobody else can open
+ * the file. -ENOENT where there is no such folder. */
+static int open_in_folder(void) {
+        const char *folders[] = {getenv("TMPDIR"), "/tmp", "/dev/shm"};
+        for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+                if (!folders[i]) continue;
+                int fd = open(folders[i], O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0700);
+                if (fd < 0) continue;
+                struct statvfs system;
+                int result = fstatvfs(fd, &system) < 0 ? -errno : system.f_flag & ST_NOEXEC ? -EACCES : fill(fd);
+                if (result == 0) result = reopen(fd);
+                close(fd);
+                if (result >= 0) return result;
+        }
+        return -ENOENT;
 }
 
 int claunch_init_open(void) {
         int saved = errno;
         int fd = open_embedded();
-        if (fd == -EACCES) { /* vm.memfd_noexec=2 */
-                int installed = open_installed();
-                fd = installed < 0 ? fd : installed;
+        /* By vm.memfd_noexec=2, or a filter around the host, which may be a worker itself. */
+        if (fd == -EACCES || fd == -EPERM || fd == -ENOSYS) {
+                int instead = open_installed();
+                if (instead < 0) instead = open_in_folder();
+                if (instead >= 0) fd = instead;
         }
         errno = saved;
         return fd;

@@ -53,7 +53,7 @@ package struct Doctor {
       findings = [
         Finding(
           "init", "start a worker's first process", .missing, error.message,
-          diagnose(.image, error.errno, here))
+          diagnose(.memory, error.errno, here))
       ]
       trials = ["notebook", "strict", "unconfined"].map { Trial(preset: $0, error: error) }
     }
@@ -76,7 +76,10 @@ package struct Doctor {
     let (detail, diagnosis) = fault(of: probe, host.run(probe))
     guard let detail else {
       if probe.namespaces == 0 && lx_is_sealed(host.initImage.raw) == 0 {
-        finding.detail = "clone, pidfd, execution of the installed copy"
+        finding.detail =
+          lx_has_name(host.initImage.raw) != 0
+          ? "clone, pidfd, execution of the installed copy"
+          : "clone, pidfd, execution of a copy in a folder"
       }
       return finding
     }

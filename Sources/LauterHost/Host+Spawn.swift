@@ -258,7 +258,8 @@ extension Host {
   }
 
   func planFile(_ plan: Plan) throws(KernelError) -> OwnedFD {
-    let file = OwnedFD(adopting: Int32(try check("memfd_create", lx_memfd_create("lauter-plan"))))
+    let file = OwnedFD(
+      adopting: Int32(try check(LaunchStage.memory, lx_unnamed_file("lauter-plan"))))
     let bytes = plan.encoded()
     var written = 0
     while written < bytes.count {

@@ -29,6 +29,8 @@ enum LaunchStage {
   private static let exec: StaticString = "execveat lauter-init"
   /// Init's image, while the host is made.
   static let image: StaticString = "open lauter-init"
+  /// The plan and the control page.
+  static let memory: StaticString = "memfd_create"
 
   static func name(_ stage: Int32) -> StaticString {
     switch claunch_stage(rawValue: UInt32(stage)) {
@@ -52,7 +54,8 @@ enum LaunchStage {
     if error.names(clone) { return .clone(namespaces: namespaces) }
     if error.names(setgroups) || error.names(uidMap) || error.names(gidMap) { return .maps }
     if error.names(capabilities) { return .capabilities }
-    if error.names(exec) || error.names(image) { return .image }
+    if error.names(exec) { return .image }
+    if error.names(image) || error.names(memory) { return .memory }
     return nil
   }
 }

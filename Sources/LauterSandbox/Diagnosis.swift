@@ -37,7 +37,9 @@ extension Diagnosis: Equatable {
 
 /// What was refused.
 package enum Refusal: Sendable {
-  /// Init's image: to make it, or to execute it.
+  /// A file in memory, and what would stand in for it.
+  case memory
+  /// Init's execution.
   case image
   /// Init's clone, with these `CLONE_NEW*`.
   case clone(namespaces: UInt64)
@@ -52,14 +54,22 @@ package enum Refusal: Sendable {
 /// The one table of causes and remedies: what `lauter doctor` prints and what errors of a launch say.
 package func diagnose(_ refusal: Refusal, _ errno: Int32, _ here: Circumstances) -> Diagnosis? {
   switch refusal {
-  case .image:
+  case .memory, .image:
     if errno == ENOENT, !here.hasProc { return .noProc }
     if errno == EACCES || errno == EPERM, here.hasNoExecutableMemory {
       return Diagnosis(
-        "vm.memfd_noexec is 2, so init cannot be executed from memory, and there is no installed copy that can",
+        "vm.memfd_noexec is 2, so init cannot be executed from memory, nor from a file that is installed or could be made",
         """
         install lauter/lauter-init beside the library, on a file system without noexec, or \
         sysctl vm.memfd_noexec=1
+        """)
+    }
+    if case .memory = refusal, [ENOSYS, EPERM, EACCES].contains(errno) {
+      return Diagnosis(
+        "memfds are refused here, and no file can stand in for them",
+        """
+        install lauter/lauter-init beside the library, and let TMPDIR be a folder that can be written, without noexec; \
+        or let memfd_create pass
         """)
     }
     return here.refused("the execution of init", errno)

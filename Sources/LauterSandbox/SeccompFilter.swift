@@ -68,7 +68,7 @@ struct SeccompFilter {
     }
     filter.protectInit()
     if !wish.hasNamespaces { filter.replaceNamespaces(wish) }
-    if wish.countsMemory { filter.hideNoMemory(wish) }
+    if wish.countsMemory { filter.hideNoMemory() }
     return SeccompProgram(
       filter.rules.mapValues { rule in
         CallRule(
@@ -254,12 +254,10 @@ struct SeccompFilter {
     }
   }
 
-  /// What no figure of any process shows: pages given to a pipe, of which one byte holds a huge one (libraries copy
-  /// instead); a memfd that none has mapped, on its way through a socket. Those a worker needs that hosts workers itself, so
-  /// they are left to who may run programs.
-  private mutating func hideNoMemory(_ wish: FilterWish) {
-    set("vmsplice", .init(otherwise: SeccompFilter.absent))
-    if !wish.runsPrograms { set("memfd_create", .init(otherwise: SeccompFilter.absent)) }
+  /// What no figure of any process shows: pages given to a pipe, of which one byte holds a huge one; a memfd that none has
+  /// mapped, on its way through a socket. Libraries copy instead, or take a file in a folder, which is counted; so do hosts.
+  private mutating func hideNoMemory() {
+    for name in ["vmsplice", "memfd_create"] { set(name, .init(otherwise: SeccompFilter.absent)) }
   }
 
   /// Init has the worker's user id, so the worker could starve it or take its limits: then the wall clock, orders and

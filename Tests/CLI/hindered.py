@@ -16,7 +16,9 @@ NUMBERS = {
     "prctl": (157, 167),
     "seccomp": (317, 277),
     "fsopen": (430, 430),
+    "openat": (257, 56),
     "unshare": (272, 97),
+    "memfd_create": (319, 279),
     "mount_setattr": (442, 442),
     "landlock_create_ruleset": (444, 444),
 }

@@ -254,9 +254,17 @@ class Contained(DoctorTest):
         self.assertNotIn("memfd", checks["init"]["detail"])
         copy = self.stage / "lib" / "lauter" / "lauter-init"
         hidden = copy.with_name("gone")
+        # Nor in a folder, but in that of the tests.
+        barred = self.inside(
+            f"echo 2 > /proc/sys/vm/memfd_noexec; mount --bind {self.stage} {self.stage}\n"
+            "for folder in ${TMPDIR:-} /tmp /dev/shm; do\n"
+            "mount --rbind $folder $folder; mount -o remount,bind,noexec $folder; done"
+        )
         copy.rename(hidden)
         try:
-            presets, checks = self.doctor(2, **within)
+            presets, checks = self.doctor(0, **within)
+            self.assertIn("copy in a folder", checks["init"]["detail"])
+            presets, checks = self.doctor(2, **barred)
         finally:
             hidden.rename(copy)
         self.explained(checks, "init", "vm.memfd_noexec is 2", "lauter/lauter-init")

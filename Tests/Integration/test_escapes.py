@@ -327,7 +327,7 @@ def test_strict_lets_no_further_program_run(bench):
     assert bench.inside("ids", policy=strict).startswith("uid")
     assert bench.inside("exec", bench.path("probe"), "ids").startswith("uid")
     assert is_refused(bench.inside("exec", bench.path("probe"), "ids", policy=strict))
-    # Under `run none` there are no memfds where init adds up what the worker has of memory.
+    # There are no memfds where init adds up what the worker has of memory.
     words = [("limit", "memory=none")]
     assert bench.inside("exec-anonymous", bench.path("probe"), "ids", words=words).startswith("uid")
     strict = Policy("strict", ("read", bench.folder), *words)

@@ -68,9 +68,8 @@ def test_memory_beyond_the_limit_ends_the_worker_however_it_is_taken(host, bench
         report = end_of(host, worker)
         mechanisms.add(report.memory_by)
         if way == "memfd" and report.memory_by == "sum":
-            # What no look finds cannot be made, but where a worker may host workers.
-            expected = (3, b"ENOSYS\n") if preset == "strict" else (0, b"held\n")
-            assert (report.exit_code, worker.output()) == expected, way
+            # What no look finds cannot be made.
+            assert (report.exit_code, worker.output()) == (3, b"ENOSYS\n"), way
             continue
         assert report.reason == C.REASON_MEMORY, (way, report, worker.output())
         assert report.why == "the memory limit of 64 MiB was reached", way

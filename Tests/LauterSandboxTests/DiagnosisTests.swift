@@ -74,6 +74,9 @@ struct DiagnosisTests {
   @Test func `init's image and maps have causes of their own`() {
     #expect(
       told(.image, EACCES) { $0.hasNoExecutableMemory = true }.contains("sysctl vm.memfd_noexec=1"))
+    #expect(told(.memory, ENOSYS) { $0.isFiltered = true }.contains("let TMPDIR be a folder"))
+    #expect(told(.memory, EPERM).contains("let TMPDIR be a folder"))
+    #expect(told(.memory, EACCES) { $0.hasNoExecutableMemory = true }.contains("memfd_noexec"))
     #expect(told(.maps, EACCES) { $0.isDumpable = false }.contains("PR_SET_DUMPABLE"))
     #expect(!told(.maps, EACCES).contains("PR_SET_DUMPABLE"))
   }

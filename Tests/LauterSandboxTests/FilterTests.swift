@@ -14,11 +14,12 @@ import Testing
 
     init(
       internet: Bool = true, pass: UInt64? = nil, truncates: Bool = true, isPure: Bool = false,
-      violations: FilterWish.Telling = .silent, hasNamespaces: Bool = true
+      countsMemory: Bool = false, violations: FilterWish.Telling = .silent,
+      hasNamespaces: Bool = true
     ) throws {
       let wish = FilterWish(
         internet: internet, runsPrograms: pass == nil, truncatesByPath: truncates, isPure: isPure,
-        violations: violations, hasNamespaces: hasNamespaces)
+        countsMemory: countsMemory, violations: violations, hasNamespaces: hasNamespaces)
       evaluator = try FilterEvaluator(SeccompFilter.compile(wish).bytes(pass: pass ?? 0))
     }
 
@@ -50,6 +51,19 @@ import Testing
     }
     #expect(try filter.decide("clone3") == .errno(ENOSYS))
     #expect(try filter.decide("io_setup") == .errno(ENOSYS))
+  }
+
+  @Test func `where memory is added up, none lies where no look finds it`() throws {
+    for name in ["memfd_create", "vmsplice"] {
+      #expect(try Filter().decide(name) == .allow, "\(name)")
+      for pass: UInt64? in [nil, 7] {
+        let counted = try Filter(pass: pass, countsMemory: true)
+        #expect(try counted.decide(name) == .errno(ENOSYS), "\(name)")
+      }
+    }
+    #expect(
+      try Filter(countsMemory: true, violations: .attacks).decide("memfd_create") == .errno(ENOSYS),
+      "silently: libraries try it in all innocence")
   }
 
   @Test func `where Landlock does not look at truncate, no path can be truncated`() throws {

@@ -62,9 +62,9 @@ int claunch_spawn(const claunch_request *request, claunch_result *result);
  * the host's. */
 int claunch_reap(int pidfd);
 
-/* A descriptor to execute init from: a sealed memfd of the image that this library carries, or, where
- * there is none or memfds may not be executed, the installed copy `lauter/lauter-init` beside this shared
- * object. -errno on failure. */
+/* A descriptor to execute init from: a sealed memfd of the image that this library carries; where there is none, or memfds
+ * may not be made or executed, the installed copy `lauter/lauter-init` beside this shared object; without that a file without
+ * a name in TMPDIR, /tmp or /dev/shm. -errno of the first on failure. */
 int claunch_init_open(void);
 
 /* A descriptor of a fresh user namespace with these maps, for MOUNT_ATTR_IDMAP; -errno on failure. */

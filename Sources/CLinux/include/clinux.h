@@ -9,4 +9,5 @@
 #include "clinux_mounts.h"
 #include "clinux_security.h"
 #include "clinux_terminal.h"
+#include "clinux_unnamed.h"
 #endif

@@ -15,12 +15,6 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
@@ -93,27 +87,6 @@ static inline int64_t lx_clock(void) {
         return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static inline long lx_memfd_create(const char *name) {
-        long fd = lx_result(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
-        return fd == -EINVAL ? lx_result(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)) : fd;
-}
-static inline long lx_ftruncate(int fd, int64_t size) { return lx_result(ftruncate(fd, size)); }
-static inline long lx_add_seals(int fd, int seals) { return lx_result(fcntl(fd, F_ADD_SEALS, seals)); }
-/* Whether a file is a memfd whose contents nobody can change. */
-static inline long lx_is_sealed(int fd) {
-        long seals = lx_result(fcntl(fd, F_GET_SEALS));
-        return seals > 0 && (seals & F_SEAL_WRITE);
-}
-/* Seals for memory that a worker may read and only we, through the mapping made before, write. */
-static inline long lx_seal_for_reader(int fd) {
-        return lx_add_seals(fd, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-}
-static inline void *lx_map_shared(int fd, size_t size) {
-        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        return memory == MAP_FAILED ? NULL : memory;
-}
-static inline void lx_unmap(void *memory, size_t size) { (void)munmap(memory, size); }
-
 static inline int lx_is_dumpable(void) { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) > 0; }
 
 /* A word that reads 1 here and 0 in every forked child. */
@@ -129,15 +102,6 @@ static inline volatile uint32_t *lx_fork_mark(void) {
 }
 static inline uint32_t lx_fork_mark_read(volatile uint32_t *mark) { return *mark; }
 static inline void lx_fork_mark_free(volatile uint32_t *mark) { (void)munmap((void *)mark, 4096); }
-
-/* The control page: the worker reads it while we write. */
-static inline void lx_store_release_64(void *at, uint64_t value) {
-        __atomic_store_n((uint64_t *)at, value, __ATOMIC_RELEASE);
-}
-static inline void lx_store_release_32(void *at, uint32_t value) {
-        __atomic_store_n((uint32_t *)at, value, __ATOMIC_RELEASE);
-}
-static inline void lx_increment_32(void *at) { (void)__atomic_fetch_add((uint32_t *)at, 1, __ATOMIC_SEQ_CST); }
 
 static inline long lx_pidfd_open(int pid) { return lx_result(syscall(SYS_pidfd_open, pid, 0)); }
 static inline long lx_pidfd_send_signal(int pidfd, int signal) {
