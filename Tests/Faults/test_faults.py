@@ -86,6 +86,7 @@ ENDS_THE_WORKER = {"sendto"}
 SPOKEN = {
     "newfstatat": r"stat",
     "pread64": "pread",
+    "pwrite64": "pwrite",
     "openat": "open",
     "mkdirat": "mkdir",
     "readlink": "readlink|realpath",
