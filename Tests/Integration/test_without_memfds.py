@@ -89,6 +89,7 @@ def test_a_host_without_memfds_launches_calls_and_interrupts(bench, user, error)
     assert ended == ["Interrupted", C.OK, "Interrupted", "KeyboardInterrupt", "42"]
 
 
+@pytest.mark.skipif(support.landlock_abi() < 6, reason="without namespaces it takes Landlock's ABI 6")
 def test_nor_are_namespaces_needed_for_that(bench):
     filters = refused() + NAMESPACES
     refusal, _, answers, outcomes, ended, missing = below(lambda: live(bench, BARE), filters=filters, seconds=100)
