@@ -36,13 +36,16 @@ def race(worker, rounds):
     """How many interrupts were in time, and how many too late; none may hit the call that follows."""
     random.seed(3)
     outcomes = {"Interrupted": 0, "": 0}
+    pause = 600e-6  # seconds until the interrupt; follows what calls take here, so that both ends are met
     for i in range(rounds):
         aimed, innocent = worker.start("nap", str(i % 2)), worker.start("nap", "0")
-        end = time.perf_counter() + random.uniform(0, 1.2e-3)
+        end = time.perf_counter() + random.uniform(0, 2 * pause)
         while time.perf_counter() < end:
             pass
         aimed.interrupt()
-        outcomes[aimed.wait().name] += 1
+        how = aimed.wait().name
+        outcomes[how] += 1
+        pause = min(pause * 1.1, 20e-3) if how else pause * 0.9
         assert innocent.wait().status == C.OK
     return outcomes
 
