@@ -134,9 +134,15 @@ package struct Doctor {
     do throws(PolicyError) { policy = try Policy(preset: "notebook") } catch { return finding }
     do throws(KernelError) {
       let groups = try host.takeGroups(policy)
-      finding.detail =
-        groups.tree.memory == .sum
-        ? "init adds up what they have, by looking: best effort" : "\(groups.tree.memory.name)"
+      if groups.tree.memory == .sum {
+        finding.status = .tolerated
+        finding.detail = "init adds up what they have, by looking: best effort"
+        finding.diagnosis = Diagnosis(
+          "no control group with a memory controller may be made here",
+          "start the host by systemd-run --user --scope -p Delegate=yes, or as root")
+      } else {
+        finding.detail = "\(groups.tree.memory.name)"
+      }
       host.locked { host.giveBack(groups.groups) }
     } catch {
       finding.status = .missing
