@@ -128,6 +128,7 @@ LAUTER_CHECKED int32_t lauter_policy_new(const char *preset, lauter_policy **pol
  *     env NAME=VALUE | env NAME                      set a variable; pass the caller's value of NAME on
  *     run any|none                                   whether further programs may be executed
  *     jit any|none                                   whether code may be executed that the worker computes or writes itself
+ *     nest any|none                                  whether it may make namespaces of its own, and mounts in them
  *     violations tell|kill|silent|observe            what comes of system calls of the attack surface: they fail and
  *                                                    LAUTER_EVENT_DENIED tells; they end the worker; they fail; or no
  *                                                    call is refused and each that would be is told (no sandbox then)

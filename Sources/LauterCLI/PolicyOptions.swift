@@ -48,6 +48,12 @@ struct PolicyOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Whether it may make namespaces of its own, and mounts in them, as other sandboxes and "
+        + "containers need them: any or none.", valueName: "nest"))
+  var nest: String?
+
+  @Option(
+    help: ArgumentHelp(
       "What comes of system calls that attack the machine: tell (they fail, and you are told), kill "
         + "(they end it), silent (they fail) or observe (none is refused: no sandbox).",
       valueName: "violations"))
@@ -87,7 +93,7 @@ struct PolicyOptions: ParsableArguments {
           name: "home", value: ["private", "none"].contains(home) ? home : try paths.resolve(home)))
     }
     let single = [
-      ("tmp", tmp), ("net", net), ("run", run), ("jit", jit), ("violations", violations),
+      ("tmp", tmp), ("net", net), ("run", run), ("jit", jit), ("nest", nest), ("violations", violations),
     ]
     words += single.compactMap { name, value in value.map { Word(name: name, value: $0) } }
     for (name, values) in [("env", env), ("limit", limit), ("allow-missing", allowMissing)] {

@@ -204,9 +204,7 @@ struct Sandbox: ~Copyable {
       path =
         link.target + String(decoding: path.utf8.dropFirst(link.path.utf8.count), as: UTF8.self)
     }
-    return lx_openat2(
-      try root(), path, UInt64(flags | O_PATH | O_CLOEXEC), 0,
-      LX_RESOLVE_IN_ROOT | LX_RESOLVE_NO_SYMLINKS)
+    return lx_open_in_root(try root(), path, flags)
   }
 
   private mutating func existing(_ path: String) throws(KernelError) -> OwnedFD {

@@ -78,7 +78,7 @@ extension Policy {
     let isProcess =
       first.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
       || first.elementsEqual("self".utf8) || first.elementsEqual("thread-self".utf8)
-    if preset == .strict && (!isProcess || first.elementsEqual("1".utf8)) {
+    if preset == .strict && !nests && (!isProcess || first.elementsEqual("1".utf8)) {
       return "hidden: a strict worker's /proc has its own processes alone"
     }
     if first.elementsEqual("1".utf8) {
@@ -88,7 +88,7 @@ extension Policy {
       if writing || isOpen == false { return "closed: it is init's, which guards the worker" }
     } else if !isProcess {
       if writing { return "read-only: no worker changes what is not its own in /proc" }
-      if SystemView.procCovered.contains(where: { first.elementsEqual($0.utf8) }) {
+      if !nests && SystemView.procCovered.contains(where: { first.elementsEqual($0.utf8) }) {
         return "hidden: every worker's /proc has it covered"
       }
     }

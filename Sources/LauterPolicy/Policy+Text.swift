@@ -65,6 +65,7 @@ extension Policy {
     lines.add("run", runsPrograms ? "any" : "none")
     if isConfined {
       lines.add("jit", runsOwnCode ? "any" : "none")
+      lines.add("nest", nests ? "any" : "none")
       switch violations {
       case .silent: lines.add("violations", "silent")
       case .tell: lines.add("violations", "tell")

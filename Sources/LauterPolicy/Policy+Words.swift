@@ -3,7 +3,7 @@
 extension Policy {
   /// All words, as hints list them.
   static let words = [
-    "read", "write", "deny", "tmp", "home", "net", "env", "run", "jit", "violations", "limit",
+    "read", "write", "deny", "tmp", "home", "net", "env", "run", "jit", "nest", "violations", "limit",
     "allow-missing",
   ]
   private static let limits = [
@@ -52,6 +52,14 @@ extension Policy {
       case "none":
         try refuseUnconfined(word, value)
         runsOwnCode = false
+      default: throw Policy.unknown(value, for: word, ["any", "none"])
+      }
+    case "nest":
+      switch value {
+      case "any":
+        try refuseUnconfined(word, value)
+        nests = true
+      case "none": nests = false
       default: throw Policy.unknown(value, for: word, ["any", "none"])
       }
     case "violations": try setViolations(value)

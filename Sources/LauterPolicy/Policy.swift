@@ -63,6 +63,8 @@ package struct Policy: Sendable {
   package var runsPrograms: Bool
   /// Whether code may be executed that lies in memory or files that the worker writes.
   package var runsOwnCode = true
+  /// Whether namespaces of its own may be made, and mounts in them.
+  package var nests = false
   package var violations = Violations.silent
   /// Bytes of private writable memory for each process; nil: no limit.
   package var memoryBytes: UInt64?

@@ -91,6 +91,16 @@ extension SandboxCompiler {
 
     missing.append("tmp")
     if policy.network == .own { missing.append("net") }
+    if policy.nests {
+      guard policy.allowMissing.contains("nest") else {
+        throw SandboxError(
+          .unsupported, subject: "nest any",
+          message:
+            "nest any: this machine has no namespaces for the worker, so none within it; give them up with "
+            + "--nest none or --allow-missing nest")
+      }
+      missing.append("nest")
+    }
     if !policy.runsOwnCode {
       // Landlock knows of execution, not of mapping.
       guard policy.allowMissing.contains("jit") else {

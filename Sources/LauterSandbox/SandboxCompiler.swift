@@ -64,6 +64,7 @@ package final class SandboxCompiler {
       if offer.landlock >= SandboxCompiler.leastLandlock { message += "\(SandboxCompiler.hint)" }
       throw SandboxError(.unsupported, subject: "user namespaces", message: message)
     }
+    if policy.nests { try checkNesting(policy, tree) }
     var missing = try unenforced(policy, launch, tree)
     if !policy.isConfined {
       return try unconfined(policy, launch, runtimeDirectory, missing, tree)
@@ -104,23 +105,25 @@ package final class SandboxCompiler {
     steps += terminal(launch, "/dev/pts/ptmx")
     steps += tree.steps(policy, behind: mapped.count, steps)
     steps += limits(policy)
+    // Who has a right to files by Landlock may mount nothing.
+    let rights = policy.nests ? LandlockRights() : LandlockRights.known(offer.landlock)
+    let scopes = LandlockRights.scopes(offer.landlock)
     if offer.landlock == 0 {
       // The view stands without it; it is the second wall.
       missing.append("landlock")
-    } else {
+    } else if !policy.nests || scopes != 0 {
       steps.append(
         .landlock(
-          filesystem: LandlockRights.known(offer.landlock).rawValue, network: 0,
-          scope: LandlockRights.scopes(offer.landlock),
-          rules: try view.landlockRules(abi: offer.landlock, denials)))
+          filesystem: rights.rawValue, network: 0, scope: scopes,
+          rules: policy.nests ? [] : try view.landlockRules(abi: offer.landlock, denials)))
     }
-    if policy.network == .host && LandlockRights.scopes(offer.landlock) == 0 {
+    if policy.network == .host && scopes == 0 {
       // Every abstract name of the machine is in its network, and nothing else keeps them apart.
       missing.append("abstract-sockets")
     }
     let wish = FilterWish(
       internet: policy.network != .none, runsPrograms: policy.runsPrograms,
-      runsOwnCode: policy.runsOwnCode,
+      runsOwnCode: policy.runsOwnCode, nests: policy.nests,
       // A file that the host renames over a denied name is Landlock's alone, which before Linux 6.2 does not look at
       // truncate(2): there no file could be read or written, and this one emptied. (Those that are open for writing
       // can be shortened by their descriptors.)
@@ -231,7 +234,7 @@ package final class SandboxCompiler {
   /// up what the user's other programs need.
   private static func quotas(_ policy: Policy) -> [Step] {
     // The filter refuses them; this is the kernel's own word.
-    let namespaces = Step.quota(name: "max_user_namespaces", most: 0)
+    let namespaces = Step.quota(name: "max_user_namespaces", most: policy.nests ? 64 : 0)
     // There the filter knows no inotify.
     if policy.preset == .strict { return [namespaces] }
     return [
@@ -255,6 +258,27 @@ package final class SandboxCompiler {
     case .some(let namespace): return namespace.raw
     case .none: return nil
     }
+  }
+
+  /// What namespaces and mounts of the worker's own would undo is not to be had beside them.
+  private func checkNesting(_ policy: Policy, _ tree: TreeLimits) throws(SandboxError) {
+    let obstacle: StaticString
+    if policy.rules.contains(where: { $0.access == .deny }) {
+      obstacle = "what is denied is guarded by Landlock, which lets nobody mount; show what lies beside it instead"
+    } else if !policy.runsOwnCode {
+      obstacle = "with jit none, what can be written could be mounted again to be executed"
+    } else if !policy.runsPrograms {
+      obstacle = "with run none there is nothing to nest"
+    } else if tree.memory == .sum {
+      obstacle = """
+        no control group holds the limit on memory here, and init would not see what lies in mounts of the worker's own; \
+        delegate one (lauter doctor says how), or lift the limit with --limit memory=none
+        """
+    } else {
+      return
+    }
+    throw SandboxError(
+      .unsupported, subject: "nest any", message: "nest any: \(obstacle)")
   }
 
   /// What this machine cannot enforce of the policy and the policy lets pass.

@@ -15,6 +15,8 @@ struct FilterWish: Equatable {
   var runsPrograms: Bool
   /// Memory may be writable and executable, or become executable.
   var runsOwnCode = true
+  /// Namespaces may be made, and mounts in them.
+  var nests = false
   /// truncate(2) is the mounts' and Landlock's to judge; else it is refused, whatever the path.
   var truncatesByPath = true
   /// Pure computation (`strict`): no file is watched or locked, and without a network sockets come in pairs alone.
@@ -52,6 +54,7 @@ struct SeccompFilter {
       for name in group.names { filter.set(name, .init(otherwise: .allow)) }
     }
     for name in SystemCalls.refused { filter.set(name, .init(otherwise: attack)) }
+    for name in SystemCalls.nesting { filter.set(name, .init(otherwise: wish.nests ? .allow : attack)) }
     for name in SystemCalls.probed { filter.set(name, .init(otherwise: refused)) }
     for name in SystemCalls.idle { filter.set(name, .init(otherwise: .fail(0))) }
     filter.checkFiles()
@@ -127,7 +130,7 @@ struct SeccompFilter {
   private mutating func checkProcesses(_ wish: FilterWish) {
     // CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET: a user namespace gives capabilities, and
     // with them reach into parts of the kernel that ordinary users never see.
-    set("clone", .when(.any(0, 0x7E02_0000), then: SeccompFilter.attack))
+    if !wish.nests { set("clone", .when(.any(0, 0x7E02_0000), then: SeccompFilter.attack)) }
     // The query, Linux, and without address randomisation (0x40000), as debuggers and some Lisps want it; none that
     // makes readable memory executable.
     var personality = CallRule(otherwise: SeccompFilter.absent)

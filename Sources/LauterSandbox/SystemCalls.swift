@@ -172,9 +172,6 @@ enum SystemCalls {
     "io_uring_enter", "io_uring_register",
     // Into other processes.
     "pidfd_getfd", "process_vm_readv", "process_vm_writev", "ptrace",
-    // Mounts, roots and namespaces.
-    "chroot", "fsconfig", "fsmount", "fsopen", "fspick", "mount", "mount_setattr", "move_mount",
-    "open_tree", "open_tree_attr", "pivot_root", "setns", "umount", "umount2", "unshare",
     // Files by handle, whatever the paths say.
     "open_by_handle_at",
     // Kernel memory, programs and rings.
@@ -183,8 +180,15 @@ enum SystemCalls {
     // The machine.
     "acct", "clock_settime", "delete_module", "fanotify_init", "fanotify_mark", "finit_module",
     "init_module", "ioperm", "iopl", "kexec_file_load", "kexec_load", "modify_ldt", "quotactl",
-    "quotactl_fd", "reboot", "sethostname", "setdomainname", "settimeofday", "swapoff", "swapon",
+    "quotactl_fd", "reboot", "settimeofday", "swapoff", "swapon",
     "syslog", "uselib", "vhangup", "vm86",
+  ]
+
+  /// Refused in the same way, unless the policy lets workers nest: mounts, roots, namespaces, and the names of those.
+  static let nesting: [String] = [
+    "chroot", "fsconfig", "fsmount", "fsopen", "fspick", "mount", "mount_setattr", "move_mount",
+    "open_tree", "open_tree_attr", "pivot_root", "setdomainname", "sethostname", "setns",
+    "umount", "umount2", "unshare",
   ]
 
   /// Refused in the same way, but nobody is told: libraries try them in all innocence and do without, or no kernel of today

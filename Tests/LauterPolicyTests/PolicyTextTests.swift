@@ -14,6 +14,7 @@ import Testing
         net private
         run any
         jit any
+        nest none
         violations tell
         limit memory=4G
         limit processes=256
@@ -32,6 +33,7 @@ import Testing
         net none
         run none
         jit any
+        nest none
         violations kill
         limit memory=1G
         limit processes=32
@@ -66,7 +68,7 @@ import Testing
       ("read", "/odd\nname "), ("write", "/back\\slash\t"), ("home", "/data/ home"),
       ("net", "host"), ("env", "A= x\ny\\ "), ("env", "B="), ("limit", "memory=1500K"),
       ("limit", "wall=90s"), ("limit", "processes=none"), ("tmp", "3M"), ("run", "none"),
-      ("jit", "none"),
+      ("jit", "none"), ("nest", "any"),
       ("limit", "cpu=1500ms"), ("limit", "open-files=99"), ("limit", "file-size=1M"),
       ("limit", "output=5"), ("allow-missing", "limit"),
     ]

@@ -29,6 +29,7 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
     ("raed", "/data", "unknown word 'raed'; did you mean 'read'?"),
     ("net", "hots", "net: unknown value 'hots'; did you mean 'host'?"),
     ("jit", "yes", "jit: unknown value 'yes'; known are any and none"),
+    ("nest", "on", "nest: unknown value 'on'; known are any and none"),
     ("run", "sometimes", "run: unknown value 'sometimes'; known are any and none"),
     (
       "violations", "shout",
@@ -156,6 +157,7 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
 
   @Test(arguments: [
     ("deny", "/data"), ("net", "private"), ("net", "none"), ("run", "none"), ("jit", "none"),
+    ("nest", "any"),
     ("home", "none"),
     ("home", "/data"), ("tmp", "1M"),
   ])

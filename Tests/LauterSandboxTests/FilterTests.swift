@@ -14,12 +14,13 @@ import Testing
 
     init(
       internet: Bool = true, pass: UInt64? = nil, truncates: Bool = true, isPure: Bool = false,
-      countsMemory: Bool = false, violations: FilterWish.Telling = .silent,
-      hasNamespaces: Bool = true
+      nests: Bool = false, countsMemory: Bool = false,
+      violations: FilterWish.Telling = .silent, hasNamespaces: Bool = true
     ) throws {
       let wish = FilterWish(
-        internet: internet, runsPrograms: pass == nil, truncatesByPath: truncates, isPure: isPure,
-        countsMemory: countsMemory, violations: violations, hasNamespaces: hasNamespaces)
+        internet: internet, runsPrograms: pass == nil, nests: nests, truncatesByPath: truncates,
+        isPure: isPure, countsMemory: countsMemory, violations: violations,
+        hasNamespaces: hasNamespaces)
       evaluator = try FilterEvaluator(SeccompFilter.compile(wish).bytes(pass: pass ?? 0))
     }
 
@@ -40,7 +41,8 @@ import Testing
         counted.allowed += 1
       }
     }
-    for name in SystemCalls.refused + SystemCalls.probed where SystemCalls.number(name) != nil {
+    let refused = SystemCalls.refused + SystemCalls.nesting + SystemCalls.probed
+    for name in refused where SystemCalls.number(name) != nil {
       #expect(try filter.decide(name) == .errno(EPERM), "\(name)")
       counted.refused += 1
     }
@@ -73,8 +75,24 @@ import Testing
     #expect(try older.decide("ftruncate") == .allow)
   }
 
+  @Test func `who may nest makes namespaces and mounts, and attacks nothing else`() throws {
+    let nesting = try Filter(nests: true)
+    for name in SystemCalls.nesting where SystemCalls.number(name) != nil {
+      #expect(try nesting.decide(name) == .allow, "\(name)")
+    }
+    for name in SystemCalls.refused where SystemCalls.number(name) != nil {
+      #expect(try nesting.decide(name) == .errno(EPERM), "\(name)")
+    }
+    #expect(try Filter().decide("clone", 0x1000_0000) == .errno(EPERM))
+    #expect(try nesting.decide("clone", 0x1000_0000) == .allow)
+    // Their arguments lie where no filter looks: a mode with a set-user-id bit among them.
+    for name in ["clone3", "openat2"] { #expect(try nesting.decide(name) == .errno(ENOSYS)) }
+  }
+
   @Test func `no call is in two lists, and none twice`() {
-    let names = SystemCalls.allowed.flatMap(\.names) + SystemCalls.refused + SystemCalls.probed
+    let names =
+      SystemCalls.allowed.flatMap(\.names) + SystemCalls.refused + SystemCalls.nesting
+      + SystemCalls.probed
     #expect(Set(names).count == names.count)
     #expect(Set(names).isDisjoint(with: ["socket", "socketpair", "personality", "clone3"]))
   }
@@ -166,7 +184,7 @@ import Testing
   @Test func `what belongs to the attack surface is told, and nothing else`() throws {
     let telling = try Filter(violations: .attacks)
     let silent = try Filter()
-    for name in SystemCalls.refused where SystemCalls.number(name) != nil {
+    for name in SystemCalls.refused + SystemCalls.nesting where SystemCalls.number(name) != nil {
       #expect(try telling.decide(name) == .notify, "\(name)")
     }
     for name in SystemCalls.probed where SystemCalls.number(name) != nil {

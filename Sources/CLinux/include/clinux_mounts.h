@@ -35,7 +35,6 @@ static const uint32_t LX_MOUNT_ATTR_NOSUID = 0x02;
 static const uint32_t LX_MOUNT_ATTR_NODEV = 0x04;
 static const uint32_t LX_MOUNT_ATTR_NOEXEC = 0x08;
 static const uint32_t LX_MOUNT_ATTR_IDMAP = 0x00100000;
-static const uint64_t LX_RESOLVE_NO_MAGICLINKS = 0x02;
 static const uint64_t LX_RESOLVE_NO_SYMLINKS = 0x04;
 static const uint64_t LX_RESOLVE_IN_ROOT = 0x10;
 
@@ -66,13 +65,10 @@ static inline long lx_openat2(int at, const char *path, uint64_t flags, uint64_t
         } how = {flags, mode, resolve};
         return lx_result(syscall(SYS_openat2, at, path, &how, sizeof how));
 }
-/* Open (O_PATH) what the absolute `path` leads to through no symbolic link; a link at its end is opened itself. Part by part
- * where there is no openat2(2), as in a worker of ours, whose filter could not see its arguments. */
-static inline long lx_open_without_links(const char *path) {
-        int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-        long opened = lx_openat2(AT_FDCWD, path, (uint64_t)flags, 0, LX_RESOLVE_NO_SYMLINKS);
-        if (opened != -ENOSYS) return opened;
-        opened = lx_result(open("/", flags | O_DIRECTORY));
+/* `path` below the folder `at`, part by part and through no symbolic link; for flags with O_PATH. */
+static inline long lx_open_by_parts(int at, const char *path, int flags) {
+        int part = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+        long opened = lx_result(openat(at, ".", part | O_DIRECTORY));
         while (opened >= 0) {
                 char name[256];
                 size_t size = 0;
@@ -81,9 +77,33 @@ static inline long lx_open_without_links(const char *path) {
                 while (*path && *path != '/' && size < sizeof name - 1) name[size++] = *path++;
                 name[size] = 0;
                 long folder = opened;
-                opened = *path && *path != '/' ? -ENAMETOOLONG : lx_result(openat((int)folder, name, flags));
+                opened = *path && *path != '/' ? -ENAMETOOLONG : lx_result(openat((int)folder, name, part));
                 close((int)folder);
         }
+        struct stat found;
+        if (opened < 0 || (flags & (O_NOFOLLOW | O_DIRECTORY)) == O_NOFOLLOW) return opened;
+        long error = lx_result(fstat((int)opened, &found));
+        if (error >= 0 && S_ISLNK(found.st_mode)) error = -ELOOP;
+        if (error >= 0 && (flags & O_DIRECTORY) && !S_ISDIR(found.st_mode)) error = -ENOTDIR;
+        if (error < 0) close((int)opened);
+        return error < 0 ? error : opened;
+}
+/* Open (O_PATH) what `path` leads to with `root` for a root, through no symbolic link. Part by part where there is no
+ * openat2(2), as in a worker of ours, whose filter could not see its arguments; `path` has no "..". */
+static inline long lx_open_in_root(int root, const char *path, int flags) {
+        flags |= O_PATH | O_CLOEXEC;
+        long opened = lx_openat2(root, path, (uint64_t)flags, 0, LX_RESOLVE_IN_ROOT | LX_RESOLVE_NO_SYMLINKS);
+        return opened == -ENOSYS ? lx_open_by_parts(root, path, flags) : opened;
+}
+/* The same of an absolute path; a link at its end is opened itself. */
+static inline long lx_open_without_links(const char *path) {
+        int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+        long opened = lx_openat2(AT_FDCWD, path, (uint64_t)flags, 0, LX_RESOLVE_NO_SYMLINKS);
+        if (opened != -ENOSYS) return opened;
+        long root = lx_result(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (root < 0) return root;
+        opened = lx_open_by_parts((int)root, path, flags);
+        close((int)root);
         return opened;
 }
 static inline long lx_mkdirat(int at, const char *path, unsigned mode) { return lx_result(mkdirat(at, path, mode)); }
