@@ -37,7 +37,7 @@ package enum SystemView {
   /// not trace it.
   static let procCovered = [
     "acpi", "asound", "cmdline", "diskstats", "interrupts", "kcore", "key-users", "keys",
-    "latency_stats", "partitions", "sched_debug", "scsi", "sysrq-trigger", "timer_list",
+    "latency_stats", "modules", "partitions", "sched_debug", "scsi", "sysrq-trigger", "timer_list",
     "timer_stats",
   ]
   static let procOfInit = [

@@ -87,8 +87,9 @@ def rows(text) -> set:
     return {" |".join(line.split(" |")[:4]) for line in text.splitlines() if line.startswith("| ")}
 
 
-def judge(runs, presets, accept, partial, seconds) -> int:
+def judge(runs, presets, accept, partial, seconds, elsewhere=False) -> int:
     problems = []
+    notes = [] if elsewhere else problems
     must = os.environ.get("LAUTER_MUST_RUN") == "1"
     for entry in ENTRIES:
         found = {who: run.get(entry.area, {}).get(entry.name) for who, run in runs.items()}
@@ -97,18 +98,26 @@ def judge(runs, presets, accept, partial, seconds) -> int:
         for who, one in found.items():
             for preset in presets:
                 if one[preset][0] == "broken":
-                    problems.append(f"{entry.area}: {entry.name}: {who}, {preset}: could not be tried: {one[preset][1]}")
+                    notes.append(f"{entry.area}: {entry.name}: {who}, {preset}: could not be tried: {one[preset][1]}")
         if not shown(entry, runs) and not getattr(entry, "optional", False):
             said = f"{entry.area}: {entry.name}: no twin succeeds, so it shows nothing"
             if must or "root" in runs:
-                problems.append(said)
+                notes.append(said)
             else:
                 print(f"escape: as this user, {said}", file=sys.stderr)
     for who in runs:
         for preset in presets:
             left = open_ones(runs, preset, who)
             print(f"escape: {preset}, {who}: {len(left)} open ({BOUND[preset]} are the aim)" + "".join(f"\n    {e.area}: {e.name}" for e in left))
-    if not partial and len(runs) == 2:
+            if elsewhere and len(left) > BOUND[preset]:
+                problems.append(f"{preset}, {who}: more is open than {BOUND[preset]}")
+    if elsewhere:
+        named = quoted("What the escape suite leaves open")
+        left = {entry.name for preset in presets for who in runs for entry in open_ones(runs, preset, who)}
+        problems += [f"docs/threat-model.md does not name what is open: “{name}”" for name in sorted(left - named)]
+        for note in notes:
+            print(f"escape: note: {note}", file=sys.stderr)
+    elif not partial and len(runs) == 2:
         problems += against_documents(runs, presets, accept)
     for problem in problems:
         print(f"escape: {problem}", file=sys.stderr)

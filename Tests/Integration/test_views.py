@@ -56,9 +56,9 @@ print("all")
 @pytest.mark.root
 def test_what_changes_between_two_launches_is_seen_by_the_second():
     inside = (
-        "set -e; mkdir /tmp/etc; cp -a /etc /tmp/etc; mount --bind /tmp/etc/etc /etc; touch /etc/services /etc/timezone;"
+        "set -e; cp -a /etc /mnt; mount --bind /mnt/etc /etc; touch /etc/services /etc/timezone;"
         'ln -sf /usr/share/zoneinfo/UTC /etc/localtime; mkdir -p /etc/ssl/certs; exec "$@"'
     )
-    command = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none /tmp; {inside}", "sh", sys.executable, "-c", PROGRAM]
+    command = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none /mnt; {inside}", "sh", sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60)
     assert done.stdout == b"all\n"

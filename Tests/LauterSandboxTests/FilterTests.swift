@@ -85,6 +85,11 @@ import Testing
     }
     #expect(try Filter().decide("clone", 0x1000_0000) == .errno(EPERM))
     #expect(try nesting.decide("clone", 0x1000_0000) == .allow)
+    for name in ["kill", "tgkill", "pidfd_open"] {
+      #expect(try Filter().decide(name, 1) == .errno(EPERM))
+      #expect(try Filter().decide(name, 2) == .allow)
+      #expect(try nesting.decide(name, 1) == .allow)
+    }
     // Their arguments lie where no filter looks: a mode with a set-user-id bit among them.
     for name in ["clone3", "openat2"] { #expect(try nesting.decide(name) == .errno(ENOSYS)) }
   }
