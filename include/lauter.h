@@ -132,7 +132,7 @@ LAUTER_CHECKED int32_t lauter_policy_new(const char *preset, lauter_policy **pol
  *     violations tell|kill|silent|observe            what comes of system calls of the attack surface: they fail and
  *                                                    LAUTER_EVENT_DENIED tells; they end the worker; they fail; or no
  *                                                    call is refused and each that would be is told (no sandbox then)
- *     limit memory=SIZE | processes=N | open-files=N | file-size=SIZE | output=SIZE | cpu=TIME | wall=TIME
+ *     limit memory=SIZE | processes=N | cpus=N | open-files=N | file-size=SIZE | output=SIZE | cpu=TIME | wall=TIME
  *                                                    SIZE takes K, M, G; TIME takes ms, s, m, h; "none" lifts the limit
  *     allow-missing WORD                             go on when the kernel cannot enforce WORD, or has no `namespaces`;
  *                                                    the report then says so

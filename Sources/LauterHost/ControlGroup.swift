@@ -15,26 +15,28 @@
 final class ControlGroup {
   enum Kind: Equatable, Sendable {
     /// A controller of version 1.
-    case memory, cpu, processes
+    case memory, cpu, share, processes
     /// Version 2, where one group has them all.
     case unified
   }
 
   let kind: Kind
   let path: String
-  /// Bytes of memory, and a count of processes; 0: no limit.
+  /// Bytes of memory, thousandths of a processor, and a count of processes; 0: no limit.
   let memory: UInt64
+  let share: UInt64
   let processes: UInt64
   /// What init is given, in the order that the plan has.
   private(set) var descriptors: [Int32] = []
 
   /// - Throws: `mkdir` where the host may make no group.
   init(
-    _ kind: Kind, at path: String, memory: UInt64, processes: UInt64
+    _ kind: Kind, at path: String, memory: UInt64, share: UInt64, processes: UInt64
   ) throws(KernelError) {
     self.kind = kind
     self.path = path
     self.memory = memory
+    self.share = share
     self.processes = processes
     try check("mkdir", lx_mkdirat(AT_FDCWD, path, 0o755))
     do throws(KernelError) {
@@ -61,7 +63,9 @@ final class ControlGroup {
       try write("memory.limit_in_bytes", "\(memory)")
       // With swap: what is over the limit is not to go there. Second, since it may not be less than the first.
       try write("memory.memsw.limit_in_bytes", "\(memory)", orIsNotThere: true)
-    case .cpu: break
+    case .cpu, .share:
+      // Microseconds of processors in each tenth of a second.
+      if share > 0 { try write("cpu.cfs_quota_us", "\(share * 100)") }
     case .processes: try write("pids.max", "\(processes)")
     case .unified:
       if memory > 0 {
@@ -69,6 +73,7 @@ final class ControlGroup {
         try write("memory.swap.max", "0", orIsNotThere: true)
         try write("memory.oom.group", "1")
       }
+      if share > 0 { try write("cpu.max", "\(share * 100) 100000") }
       if processes > 0 { try write("pids.max", "\(processes)") }
     }
   }
@@ -85,7 +90,7 @@ final class ControlGroup {
       try keep("memory.oom_control", O_RDONLY)
       try hangBell()
     case .cpu: try keep("cpuacct.usage", O_RDONLY)
-    case .processes: break
+    case .share, .processes: break
     case .unified:
       try keep("memory.events", O_RDONLY, orIsNotThere: memory == 0)
       try keep("cpu.stat", O_RDONLY)
@@ -132,7 +137,7 @@ final class ControlGroup {
     switch kind {
     case .memory: number("memory.max_usage_in_bytes")
     case .unified: number("memory.peak")
-    case .cpu, .processes: 0
+    case .cpu, .share, .processes: 0
     }
   }
 

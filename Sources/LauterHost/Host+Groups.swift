@@ -20,13 +20,16 @@ struct GroupGround {
   /// What is said of version 2 below `places.unified`.
   var offersMemory = false
   var offersProcesses = false
+  var offersShares = false
 
   /// Look, and take away what dead hosts left.
   init() {
     owner = GroupOwner.here()
     guard let owner else { return }
     places = GroupPlaces.here()
-    for folder in [places.memory, places.cpu, places.processes, places.unified] {
+    for folder in [
+      places.memory, places.cpu, places.share, places.processes, places.unified,
+    ] {
       if let folder { owner.sweep(folder) }
     }
     guard let unified = places.unified else { return }
@@ -37,11 +40,16 @@ struct GroupGround {
       if fd >= 0 {
         let file = OwnedFD(adopting: Int32(fd))
         _ = lx_write(file.raw, "+memory +pids", 13)
+        // By itself: where real-time processes are about, it is refused.
+        _ = lx_write(file.raw, "+cpu", 4)
       }
     }
     let given = Circumstances.text(control)
     offersMemory = holds(given, "memory")
     offersProcesses = holds(given, "pids")
+    for name in given.utf8.split(whereSeparator: { $0 <= 0x20 }) {
+      if name.elementsEqual("cpu".utf8) { offersShares = true }
+    }
   }
 }
 
@@ -77,6 +85,13 @@ extension Host {
     if policy.cpuMilliseconds != nil && canCount {
       tree.cpuVersion = unified ? 2 : places.cpu != nil ? 1 : 0
     }
+    if policy.milliCPUs != nil && canCount {
+      tree.shareVersion =
+        unified && ground.offersShares ? 2 : places.share != nil && !unified ? 1 : 0
+      if let share = places.share, let cpu = places.cpu, tree.cpuVersion == 1 {
+        tree.sharesWhereCounted = share.utf8.elementsEqual(cpu.utf8)
+      }
+    }
     if policy.processes != nil && canCount && compiler.countsNoProcesses(of: policy) {
       tree.processVersion =
         unified && ground.offersProcesses ? 2 : places.processes != nil && !unified ? 1 : 0
@@ -89,21 +104,26 @@ extension Host {
     var taken = WorkerGroups(tree: treeLimits(policy))
     let tree = taken.tree
     guard let places = ground?.places else { return taken }
+    let share = policy.milliCPUs ?? 0
     do throws(KernelError) {
       if tree.isUnified, let folder = places.unified {
         let memory = tree.memory == .group2 ? policy.memoryBytes ?? 0 : 0
         let processes = tree.processVersion == 2 ? policy.processes ?? 0 : 0
-        taken.groups.append(try group(.unified, in: folder, memory, processes))
+        taken.groups.append(
+          try group(.unified, in: folder, memory, tree.shareVersion == 2 ? share : 0, processes))
         return taken
       }
       if tree.memory == .group1, let folder = places.memory {
-        taken.groups.append(try group(.memory, in: folder, policy.memoryBytes ?? 0, 0))
+        taken.groups.append(try group(.memory, in: folder, policy.memoryBytes ?? 0, 0, 0))
       }
       if tree.cpuVersion == 1, let folder = places.cpu {
-        taken.groups.append(try group(.cpu, in: folder, 0, 0))
+        taken.groups.append(try group(.cpu, in: folder, 0, tree.sharesWhereCounted ? share : 0, 0))
+      }
+      if tree.shareVersion == 1, !tree.sharesWhereCounted, let folder = places.share {
+        taken.groups.append(try group(.share, in: folder, 0, share, 0))
       }
       if tree.processVersion == 1, let folder = places.processes {
-        taken.groups.append(try group(.processes, in: folder, 0, policy.processes ?? 0))
+        taken.groups.append(try group(.processes, in: folder, 0, 0, policy.processes ?? 0))
       }
       return taken
     } catch {
@@ -122,7 +142,8 @@ extension Host {
   }
 
   private func group(
-    _ kind: ControlGroup.Kind, in folder: String, _ memory: UInt64, _ processes: UInt64
+    _ kind: ControlGroup.Kind, in folder: String, _ memory: UInt64, _ share: UInt64,
+    _ processes: UInt64
   ) throws(KernelError) -> ControlGroup {
     let spare: ControlGroup? = locked {
       removeLeftGroups()
@@ -143,7 +164,8 @@ extension Host {
     let count = withUnsafeMutableBytes(of: &number) { lx_getrandom($0.baseAddress, $0.count) }
     if count != 8 { throw KernelError(call: "getrandom", errno: count < 0 ? Int32(-count) : EIO) }
     let name = ground?.owner?.name(number >> 4) ?? ""
-    return try ControlGroup(kind, at: "\(folder)/\(name)", memory: memory, processes: processes)
+    return try ControlGroup(
+      kind, at: "\(folder)/\(name)", memory: memory, share: share, processes: processes)
   }
 
   /// Nobody is in these any more. The lock is held.

@@ -75,6 +75,7 @@ extension Policy {
     }
     lines.limit("memory", memoryBytes.map(PolicyAmount.sizeText))
     lines.limit("processes", processes.map { "\($0)" })
+    lines.limit("cpus", milliCPUs.map(PolicyAmount.thousandthsText))
     lines.limit("open-files", openFiles.map { "\($0)" })
     lines.limit("file-size", fileBytes.map(PolicyAmount.sizeText))
     lines.limit("output", outputBytes.map(PolicyAmount.sizeText))

@@ -3,11 +3,12 @@
 extension Policy {
   /// All words, as hints list them.
   static let words = [
-    "read", "write", "deny", "tmp", "home", "net", "env", "run", "jit", "nest", "violations", "limit",
+    "read", "write", "deny", "tmp", "home", "net", "env", "run", "jit", "nest", "violations",
+    "limit",
     "allow-missing",
   ]
   private static let limits = [
-    "memory", "processes", "open-files", "file-size", "output", "cpu", "wall",
+    "memory", "processes", "open-files", "file-size", "output", "cpus", "cpu", "wall",
   ]
 
   /// Add one word.
@@ -194,6 +195,7 @@ extension Policy {
       openFiles = lifted ? nil : try PolicyAmount.count(amount, in: 16...1_048_576, for: subject)
     case "file-size": fileBytes = lifted ? nil : try PolicyAmount.size(amount, for: subject)
     case "output": outputBytes = lifted ? nil : try PolicyAmount.size(amount, for: subject)
+    case "cpus": milliCPUs = lifted ? nil : try PolicyAmount.thousandths(amount, for: subject)
     case "cpu": cpuMilliseconds = lifted ? nil : try PolicyAmount.time(amount, for: subject)
     case "wall": wallMilliseconds = lifted ? nil : try PolicyAmount.time(amount, for: subject)
     default: throw Policy.unknown(name, for: "limit", Policy.limits)

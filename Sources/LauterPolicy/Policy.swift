@@ -70,6 +70,8 @@ package struct Policy: Sendable {
   package var memoryBytes: UInt64?
   /// Processes and threads at a time; nil: no limit.
   package var processes: UInt64?
+  /// Thousandths of a processor that all processes together may use at a time; nil: no limit.
+  package var milliCPUs: UInt64?
   /// Descriptors at a time for each process; nil: as many as the machine gives.
   package var openFiles: UInt64?
   /// Bytes that a file may grow to by writing; nil: no limit.

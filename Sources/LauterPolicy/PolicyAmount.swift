@@ -51,6 +51,39 @@ enum PolicyAmount {
     return value
   }
 
+  /// Thousandths: a number with up to three digits behind a point, from 0.01 to 4096.
+  static func thousandths(_ text: String, for subject: String) throws(PolicyError) -> UInt64 {
+    var whole = text.utf8[...]
+    var rest: Substring.UTF8View?
+    if let point = whole.firstIndex(of: UInt8(ascii: ".")) {
+      rest = whole[whole.index(after: point)...]
+      whole = whole[..<point]
+    }
+    var value = parse(String(decoding: whole, as: UTF8.self), [("", 1000)])
+    if let rest {
+      let scale: UInt64 = rest.count == 1 ? 100 : rest.count == 2 ? 10 : 1
+      let part = rest.count > 3 ? nil : parse(String(decoding: rest, as: UTF8.self), [("", scale)])
+      if let whole = value, let part { value = whole + part } else { value = nil }
+    }
+    guard let value, (10...4_096_000).contains(value) else {
+      throw PolicyError(
+        subject: subject,
+        message: "\(subject): '\(text)' is not a number from 0.01 to 4096, such as 0.5 or 2")
+    }
+    return value
+  }
+
+  /// The shortest exact form of thousandths.
+  static func thousandthsText(_ value: UInt64) -> String {
+    var rest = value % 1000
+    if rest == 0 { return "\(value / 1000)" }
+    var text = "\(value / 1000)."
+    if rest < 100 { text += "0" }
+    if rest < 10 { text += "0" }
+    while rest % 10 == 0 { rest /= 10 }
+    return text + "\(rest)"
+  }
+
   /// Digits and one of `units`; nil for anything else and for what overflows.
   private static func parse(_ text: String, _ units: [(StaticString, UInt64)]) -> UInt64? {
     let bytes = text.utf8

@@ -12,6 +12,7 @@ package struct GroupPlaces: Equatable, Sendable {
   /// Folders of the controllers of version 1; nil where there is none to be seen.
   package var memory: String?
   package var cpu: String?
+  package var share: String?
   package var processes: String?
   /// Where groups of version 2 can lie: below the machine's root group, if this process is in that, else beside its own
   /// group. (One that has processes cannot have groups with limits; only the root can.)
@@ -40,6 +41,7 @@ package struct GroupPlaces: Equatable, Sendable {
           guard mount.has(controller) else { continue }
           if controller.elementsEqual("memory".utf8) { memory = folder }
           if controller.elementsEqual("cpuacct".utf8) { cpu = folder }
+          if controller.elementsEqual("cpu".utf8) { share = folder }
           if controller.elementsEqual("pids".utf8) { processes = folder }
         }
       }
@@ -54,6 +56,7 @@ package struct GroupPlaces: Equatable, Sendable {
       mounts: String(decoding: mounts, as: UTF8.self))
     places.memory = writable(places.memory)
     places.cpu = writable(places.cpu)
+    places.share = writable(places.share)
     places.processes = writable(places.processes)
     places.unified = writable(places.unified)
     return places

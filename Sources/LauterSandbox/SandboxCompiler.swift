@@ -264,7 +264,8 @@ package final class SandboxCompiler {
   private func checkNesting(_ policy: Policy, _ tree: TreeLimits) throws(SandboxError) {
     let obstacle: StaticString
     if policy.rules.contains(where: { $0.access == .deny }) {
-      obstacle = "what is denied is guarded by Landlock, which lets nobody mount; show what lies beside it instead"
+      obstacle =
+        "what is denied is guarded by Landlock, which lets nobody mount; show what lies beside it instead"
     } else if !policy.runsOwnCode {
       obstacle = "with jit none, what can be written could be mounted again to be executed"
     } else if !policy.runsPrograms {
@@ -295,6 +296,16 @@ package final class SandboxCompiler {
             + "another user, or give up the limit with --limit processes=none")
       }
       missing.append("limit")
+    }
+    if policy.milliCPUs != nil && tree.shareVersion == 0 {
+      guard policy.allowMissing.contains("limit") else {
+        throw SandboxError(
+          .unsupported, subject: "limit cpus",
+          message:
+            "limit cpus: only a control group with the cpu controller holds it, and the host may make none here; "
+            + "delegate one (lauter doctor says how), or give up the limit with --limit cpus=none")
+      }
+      if missing.isEmpty { missing.append("limit") }
     }
     if policy.outputBytes != nil && (launch.stdout == .inherit || launch.stderr == .inherit) {
       guard policy.allowMissing.contains("limit") else {

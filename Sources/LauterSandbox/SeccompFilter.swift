@@ -54,7 +54,9 @@ struct SeccompFilter {
       for name in group.names { filter.set(name, .init(otherwise: .allow)) }
     }
     for name in SystemCalls.refused { filter.set(name, .init(otherwise: attack)) }
-    for name in SystemCalls.nesting { filter.set(name, .init(otherwise: wish.nests ? .allow : attack)) }
+    for name in SystemCalls.nesting {
+      filter.set(name, .init(otherwise: wish.nests ? .allow : attack))
+    }
     for name in SystemCalls.probed { filter.set(name, .init(otherwise: refused)) }
     for name in SystemCalls.idle { filter.set(name, .init(otherwise: .fail(0))) }
     filter.checkFiles()

@@ -35,13 +35,19 @@ package struct TreeLimits: Equatable, Sendable {
   package var memory = Memory.none
   /// The version of the group that counts CPU time; 0: init adds it up.
   package var cpuVersion: UInt8 = 0
+  /// The version of the group that bounds how many processors are used at a time; 0: none can be made.
+  package var shareVersion: UInt8 = 0
+  /// Of version 1: one group both counts and bounds.
+  package var sharesWhereCounted = false
   /// The version of the group that counts processes; 0: the kernel does, by user id and namespace.
   package var processVersion: UInt8 = 0
 
   package init() {}
 
   /// Whether one group of version 2 holds all limits.
-  package var isUnified: Bool { memory == .group2 || cpuVersion == 2 || processVersion == 2 }
+  package var isUnified: Bool {
+    memory == .group2 || cpuVersion == 2 || shareVersion == 2 || processVersion == 2
+  }
 
   private func places(_ policy: Policy, _ before: [Step]) -> MemoryPlaces {
     guard policy.isConfined, !before.isEmpty else { return [] }
@@ -57,7 +63,8 @@ package struct TreeLimits: Equatable, Sendable {
 
   /// What init and the worker are to do. Their descriptors come behind `trees` mounts, in the order in which they are
   /// named here: of version 2 `cgroup.procs`, `memory.events` and `cpu.stat`; of version 1 `tasks`,
-  /// `memory.oom_control` and a bell, then `tasks` and `cpuacct.usage`, then `tasks`, as far as there are such groups.
+  /// `memory.oom_control` and a bell, then `tasks` and `cpuacct.usage`, then `tasks` of a share and of processes, as far as there
+  /// are such groups.
   func steps(_ policy: Policy, behind trees: Int, _ before: [Step] = []) -> [Step] {
     var watches: [Step] = []
     var joins: [Step] = []
@@ -90,6 +97,7 @@ package struct TreeLimits: Equatable, Sendable {
       join("CPU time")
       watches.append(.countCPU(version: 1, descriptor: take()))
     }
+    if shareVersion == 1 && !sharesWhereCounted { join("a share of CPU time") }
     if processVersion == 1 { join("\(policy.processes ?? 0) processes") }
     return watches + joins
   }

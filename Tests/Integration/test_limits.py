@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker may use up: each limit beside a twin below it that lives."""
 
+import os
 import resource
 import signal
 import time
@@ -72,6 +73,34 @@ def test_a_worker_that_hides_is_counted_as_well(host, bench):
     policy = bench.policy(("limit", "cpu=300ms"), preset="strict")
     report = host.spawn(policy, bench.burner("hidden")).exited().report
     assert report.reason == C.REASON_CPU, report
+
+
+SPINNERS = 'for i in 1 2 3; do timeout 1 sh -c "while :; do :; done" & done; wait'
+
+
+@pytest.mark.parametrize("preset", ["notebook", "unconfined"])
+def test_a_tree_has_no_more_processors_than_it_may(host, preset):
+    launch = ffi.Launch("program", "/bin/sh", "-c", SPINNERS)
+    policy = ffi.Policy(preset, ("limit", "cpus=0.1"))
+    free = host.spawn(ffi.Policy(preset), launch).exited().report
+    assert used(free) > 0.2 * free.wall_us / 1e6, "the probe shows nothing"
+    try:
+        report = host.spawn(policy, launch).exited().report
+    except LauterError as refused:
+        # Root may make groups wherever there are some.
+        assert os.geteuid() != 0 or not Path("/sys/fs/cgroup").is_dir(), refused
+        assert refused.code == C.ERROR_UNSUPPORTED and "--limit cpus=none" in str(refused)
+        tolerant = ffi.Policy(preset, ("limit", "cpus=0.1"), ("allow-missing", "limit"))
+        assert "limit" in host.spawn(tolerant, launch).exited().report.missing.split()
+        return
+    assert used(report) < 0.1 * report.wall_us / 1e6 + 0.1, report
+
+
+@pytest.mark.root
+def test_a_share_and_a_limit_of_time_hold_together(host):
+    launch = ffi.Launch("program", "/bin/sh", "-c", SPINNERS)
+    report = host.spawn(ffi.Policy("notebook", ("limit", "cpus=0.25"), ("limit", "cpu=100ms")), launch).exited().report
+    assert report.reason == C.REASON_CPU and report.wall_us > 250_000, report
 
 
 def test_the_cpu_limit_holds_while_the_host_sleeps(bench):

@@ -18,6 +18,7 @@ import Testing
         violations tell
         limit memory=4G
         limit processes=256
+        limit cpus=none
         limit open-files=4096
         limit file-size=none
         limit output=none
@@ -37,6 +38,7 @@ import Testing
         violations kill
         limit memory=1G
         limit processes=32
+        limit cpus=none
         limit open-files=4096
         limit file-size=none
         limit output=none
@@ -51,6 +53,7 @@ import Testing
         run any
         limit memory=none
         limit processes=none
+        limit cpus=none
         limit open-files=none
         limit file-size=none
         limit output=none
@@ -70,7 +73,7 @@ import Testing
       ("limit", "wall=90s"), ("limit", "processes=none"), ("tmp", "3M"), ("run", "none"),
       ("jit", "none"), ("nest", "any"),
       ("limit", "cpu=1500ms"), ("limit", "open-files=99"), ("limit", "file-size=1M"),
-      ("limit", "output=5"), ("allow-missing", "limit"),
+      ("limit", "output=5"), ("limit", "cpus=1.05"), ("allow-missing", "limit"),
     ]
     for (word, value) in words { try policy.set(word, value, environment: nobody) }
     var parsed = try Policy(preset: preset)

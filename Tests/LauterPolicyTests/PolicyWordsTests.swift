@@ -29,6 +29,13 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
     ("raed", "/data", "unknown word 'raed'; did you mean 'read'?"),
     ("net", "hots", "net: unknown value 'hots'; did you mean 'host'?"),
     ("jit", "yes", "jit: unknown value 'yes'; known are any and none"),
+    ("limit", "cpus=0", "limit cpus: '0' is not a number from 0.01 to 4096, such as 0.5 or 2"),
+    (
+      "limit", "cpus=1.2345",
+      "limit cpus: '1.2345' is not a number from 0.01 to 4096, such as 0.5 or 2"
+    ),
+    ("limit", "cpus=1.", "limit cpus: '1.' is not a number from 0.01 to 4096, such as 0.5 or 2"),
+    ("limit", "cpus=.5", "limit cpus: '.5' is not a number from 0.01 to 4096, such as 0.5 or 2"),
     ("nest", "on", "nest: unknown value 'on'; known are any and none"),
     ("run", "sometimes", "run: unknown value 'sometimes'; known are any and none"),
     (
@@ -121,10 +128,12 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
     }
     #expect(policy.cpuMilliseconds == 1000 && policy.wallMilliseconds == 1000)
     #expect(policy.fileBytes == 1024 && policy.outputBytes == 1024)
-    for name in ["memory", "processes", "open-files", "file-size", "output", "cpu", "wall"] {
+    for name in ["memory", "processes", "open-files", "file-size", "output", "cpus", "cpu", "wall"]
+    {
       try policy.set("limit", name + "=none", environment: nobody)
     }
     #expect(policy.memoryBytes == nil && policy.processes == nil && policy.openFiles == nil)
+    #expect(policy.milliCPUs == nil)
     #expect(policy.fileBytes == nil && policy.outputBytes == nil)
     #expect(policy.cpuMilliseconds == nil && policy.wallMilliseconds == nil)
   }
@@ -135,7 +144,8 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
     ("file-size=0", "limit file-size: '0' is not a size"),
     ("output=10s", "limit output: '10s' is not a size"),
     ("cpu=10", "limit cpu: '10' is not a time"),
-    ("cpus=10s", "limit: unknown value 'cpus'; did you mean 'cpu'?"),
+    ("cpus=10s", "limit cpus: '10s' is not a number from 0.01 to 4096"),
+    ("cput=10s", "limit: unknown value 'cput'; did you mean 'cpu'?"),
   ])
   func `what a limit does not take is refused`(value: String, message: String) {
     #expect(refusal("limit", value)?.message.hasPrefix(message) == true)

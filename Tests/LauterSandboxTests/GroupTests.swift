@@ -23,6 +23,7 @@ import Testing
       groups: "9:name=systemd:/\n8:pids:/\n4:memory:/a/b\n2:cpu,cpuacct:/x\n0::/\n", mounts: hybrid)
     #expect(places.memory == "/sys/fs/cgroup/memory/a/b")
     #expect(places.cpu == "/sys/fs/cgroup/cpu,cpuacct/x")
+    #expect(places.share == places.cpu)
     #expect(places.processes == "/sys/fs/cgroup/pids")
     #expect(places.unified == "/sys/fs/cgroup/unified")
     #expect(places.isUnifiedRoot)
