@@ -93,7 +93,8 @@ struct PolicyOptions: ParsableArguments {
           name: "home", value: ["private", "none"].contains(home) ? home : try paths.resolve(home)))
     }
     let single = [
-      ("tmp", tmp), ("net", net), ("run", run), ("jit", jit), ("nest", nest), ("violations", violations),
+      ("tmp", tmp), ("net", net), ("run", run), ("jit", jit), ("nest", nest),
+      ("violations", violations),
     ]
     words += single.compactMap { name, value in value.map { Word(name: name, value: $0) } }
     for (name, values) in [("env", env), ("limit", limit), ("allow-missing", allowMissing)] {

@@ -382,7 +382,8 @@ struct Sandbox: ~Copyable {
   private mutating func maskProc(_ proc: borrowing OwnedFD) throws(KernelError) {
     for name: StaticString in [
       "acpi", "asound", "cmdline", "diskstats", "interrupts", "kcore", "key-users", "keys",
-      "latency_stats", "modules", "partitions", "sched_debug", "scsi", "sysrq-trigger", "timer_list",
+      "latency_stats", "modules", "partitions", "sched_debug", "scsi", "sysrq-trigger",
+      "timer_list",
       "timer_stats",
     ] {
       // Asked first: to throw away a mask that has nothing to cover would cost the kernel a grace period.

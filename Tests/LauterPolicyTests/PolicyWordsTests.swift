@@ -145,7 +145,7 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
     ("output=10s", "limit output: '10s' is not a size"),
     ("cpu=10", "limit cpu: '10' is not a time"),
     ("cpus=10s", "limit cpus: '10s' is not a number from 0.01 to 4096"),
-    ("cput=10s", "limit: unknown value 'cput'; did you mean 'cpu'?"),
+    ("walls=10s", "limit: unknown value 'walls'; did you mean 'wall'?"),
   ])
   func `what a limit does not take is refused`(value: String, message: String) {
     #expect(refusal("limit", value)?.message.hasPrefix(message) == true)
