@@ -36,6 +36,10 @@ extern int __clone(int (*body)(void *), void *stack, int flags, void *argument, 
 #ifndef CLONE_NEWCGROUP
 #define CLONE_NEWCGROUP 0x02000000
 #endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#define RAW_CLONE_INTO_CGROUP 0x200000000ULL
 #define RAW_P_PIDFD 3
 #define RAW_CLOSE_RANGE_UNSHARE 2
 #define RAW_CLOSE_RANGE_CLOEXEC 4
@@ -64,6 +68,52 @@ static inline long raw(long number, long a, long b, long c, long d, long e, long
         return x0;
 #else
 #error "CLaunch knows the system call instruction of x86_64 and aarch64 only"
+#endif
+}
+
+struct raw_clone3_arguments {
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size,
+            cgroup;
+};
+
+/* clone3(2) of a child that calls `body` on a stack of its own and exits with what it returns. libc has no function for it. */
+static inline long raw_clone3(struct raw_clone3_arguments *arguments, int (*body)(void *), void *argument) {
+#if defined(__x86_64__)
+        long result;
+        register int (*r8)(void *) __asm__("r8") = body;
+        register void *r9 __asm__("r9") = argument;
+        __asm__ volatile("syscall\n\t"
+                         "test %%rax, %%rax\n\t"
+                         "jnz 1f\n\t"
+                         "xor %%ebp, %%ebp\n\t"
+                         "mov %%r9, %%rdi\n\t"
+                         "call *%%r8\n\t"
+                         "mov %%eax, %%edi\n\t"
+                         "mov $60, %%eax\n\t" /* exit */
+                         "syscall\n"
+                         "1:"
+                         : "=a"(result)
+                         : "0"((long)SYS_clone3), "D"(arguments), "S"(sizeof *arguments), "r"(r8), "r"(r9)
+                         : "rcx", "r11", "memory");
+        return result;
+#elif defined(__aarch64__)
+        register long x8 __asm__("x8") = SYS_clone3;
+        register long x0 __asm__("x0") = (long)arguments;
+        register long x1 __asm__("x1") = sizeof *arguments;
+        register int (*x10)(void *) __asm__("x10") = body;
+        register void *x11 __asm__("x11") = argument;
+        __asm__ volatile("svc #0\n\t"
+                         "cbnz x0, 1f\n\t"
+                         "mov x29, #0\n\t"
+                         "mov x0, x11\n\t"
+                         "blr x10\n\t"
+                         "mov x8, #93\n\t" /* exit */
+                         "svc #0\n"
+                         "1:"
+                         : "+r"(x0)
+                         : "r"(x8), "r"(x1), "r"(x10), "r"(x11)
+                         : "memory");
+        return x0;
 #endif
 }
 

@@ -143,12 +143,31 @@ static int be_the_middle(void *argument) {
         long network = request->network < 0 ? 0 : raw(SYS_setns, request->network, CLONE_NEWNET, 0, 0, 0, 0);
         if (network < 0) return fail(launch, CLAUNCH_STAGE_NETWORK, network);
         launch->running = 1;
-        /* libc's clone() is a bare system call with a stack switch. It sets errno if it fails: that of the
-         * calling thread, which sleeps. */
-        int pid = clone(become_init, launch->init_stack, flags, launch, &pidfd, NULL, &launch->running);
-        if (pid < 0) {
-                launch->running = 0;
-                return fail(launch, CLAUNCH_STAGE_CLONE, -errno);
+        int pid;
+        if (request->group >= 0) {
+                struct raw_clone3_arguments arguments = {
+                    .flags = (uint64_t)(flags & ~0xFF) | RAW_CLONE_INTO_CGROUP,
+                    .pidfd = (uint64_t)(uintptr_t)&pidfd,
+                    .child_tid = (uint64_t)(uintptr_t)&launch->running,
+                    .exit_signal = SIGCHLD,
+                    .stack = (uint64_t)(uintptr_t)(launch->init_stack - STACK),
+                    .stack_size = STACK,
+                    .cgroup = (uint64_t)request->group,
+                };
+                long result = raw_clone3(&arguments, become_init, launch);
+                if (result < 0) {
+                        launch->running = 0;
+                        return fail(launch, CLAUNCH_STAGE_GROUP, result);
+                }
+                pid = (int)result;
+        } else {
+                /* libc's clone() is a bare system call with a stack switch. It sets errno if it fails: that of the
+                 * calling thread, which sleeps. */
+                pid = clone(become_init, launch->init_stack, flags, launch, &pidfd, NULL, &launch->running);
+                if (pid < 0) {
+                        launch->running = 0;
+                        return fail(launch, CLAUNCH_STAGE_CLONE, -errno);
+                }
         }
         launch->pid = pid;
         launch->pidfd = pidfd;

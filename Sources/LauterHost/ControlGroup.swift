@@ -130,7 +130,37 @@ final class ControlGroup {
     try check("write", lx_write(file.raw, text, text.utf8.count))
   }
 
+  /// The folder, for a process to be born in.
+  func folder() throws(KernelError) -> OwnedFD {
+    let flags = O_PATH | O_DIRECTORY | O_CLOEXEC
+    return OwnedFD(adopting: Int32(try check("open", lx_open(path, flags, 0))))
+  }
+
   // MARK: After a worker
+
+  /// Of version 2: that the kernel has ended all for want of memory, and CPU time so far in microseconds, if it has.
+  func endedForMemory() -> (user: UInt64, system: UInt64)? {
+    guard kind == .unified, memory > 0 else { return nil }
+    let events = Circumstances.text("\(path)/memory.events")
+    guard holds(events, "\noom_kill "), !holds(events, "\noom_kill 0\n") else { return nil }
+    let usage = Circumstances.text("\(path)/cpu.stat")
+    return (
+      ControlGroup.number(behind: "user_usec ", in: usage),
+      ControlGroup.number(behind: "system_usec ", in: usage)
+    )
+  }
+
+  private static func number(behind key: StaticString, in text: String) -> UInt64 {
+    for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+      guard line.count > key.utf8CodeUnitCount,
+        key.withUTF8Buffer({ line.starts(with: $0) })
+      else { continue }
+      return line.dropFirst(key.utf8CodeUnitCount).reduce(0) {
+        $0 &* 10 &+ UInt64($1 &- UInt8(ascii: "0"))
+      }
+    }
+    return 0
+  }
 
   /// The most memory that its processes had together, bytes; 0 if it is not known.
   var peak: UInt64 {

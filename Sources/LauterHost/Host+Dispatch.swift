@@ -382,6 +382,7 @@ extension Host {
     }
     drainStreams(worker)
     _ = claunch_reap(worker.pidfd.raw)
+    if worker.lifecycle.exit == nil { tellInsteadOfInit(worker) }
     worker.lifecycle.gone()
     for watched in Watched.allCases { drop(worker, watched) }
     worker.others = nil
@@ -413,6 +414,18 @@ extension Host {
     worker.ending = event
     push(event, of: worker)
     wakeWaiters(of: worker)
+  }
+
+  /// Where init is in the worker's group, the kernel ends it with all others when there is no memory left.
+  private func tellInsteadOfInit(_ worker: Worker) {
+    guard worker.groups.tree.beginsInGroup,
+      let used = worker.groups.groups.first?.endedForMemory()
+    else { return }
+    var exit = Control.Exit()
+    exit.signal = SIGKILL
+    exit.memoryLimit = true
+    (exit.userMicroseconds, exit.systemMicroseconds) = used
+    _ = worker.lifecycle.notice(.exited(exit))
   }
 
   private func launchFailure(of worker: Worker) -> HostError? {

@@ -96,6 +96,8 @@ extension Host {
       tree.processVersion =
         unified && ground.offersProcesses ? 2 : places.processes != nil && !unified ? 1 : 0
     }
+    // Where processor time is dealt out init stays outside, lest it wait with its worker.
+    tree.beginsInGroup = tree.isUnified && tree.shareVersion == 0 && birthRefusal == 0
     return tree
   }
 
@@ -108,7 +110,9 @@ extension Host {
     do throws(KernelError) {
       if tree.isUnified, let folder = places.unified {
         let memory = tree.memory == .group2 ? policy.memoryBytes ?? 0 : 0
-        let processes = tree.processVersion == 2 ? policy.processes ?? 0 : 0
+        var processes = tree.processVersion == 2 ? policy.processes ?? 0 : 0
+        // Init is one of them.
+        if processes > 0 && tree.beginsInGroup { processes += 1 }
         taken.groups.append(
           try group(.unified, in: folder, memory, tree.shareVersion == 2 ? share : 0, processes))
         return taken

@@ -108,13 +108,21 @@ extension Host {
       do throws(KernelError) {
         return try spawn(id, preparation, groups, policy, launch, cookie)
       } catch {
-        throw HostError(starting: preparation.namespaces, error, policy)
+        guard groups.tree.beginsInGroup, LaunchStage.isGroup(error) else {
+          throw HostError(starting: preparation.namespaces, error, policy)
+        }
+        // A filter around the host that knows no clone3, say. Then the worker goes in itself.
+        lx_mutex_lock(compilerLock)
+        birthRefusal = error.errno
+        lx_mutex_unlock(compilerLock)
       }
+      locked { giveBack(groups.groups, fit: false) }
     } catch {
       // Somebody may have gone in before it failed, and be on his way out.
       locked { giveBack(groups.groups, fit: false) }
       throw error
     }
+    return try spawn(policy, launch, runtimeDirectory: runtimeDirectory, cookie: cookie)
   }
 
   private func lockedId() -> UInt64 {
@@ -190,7 +198,9 @@ extension Host {
     ]
     descriptors.append(contentsOf: preparation.trees)
     descriptors.append(contentsOf: groups.descriptors)
-    let result = try launchInit(preparation, descriptors)
+    var group: OwnedFD?
+    if groups.tree.beginsInGroup, let first = groups.groups.first { group = try first.folder() }
+    let result = try launchInit(preparation, descriptors, group: group?.raw ?? -1)
     worker.pidfd = OwnedFD(adopting: result.pidfd)
     worker.initPid = result.pid
     worker.groups = groups
@@ -224,11 +234,12 @@ extension Host {
   }
 
   func launchInit(
-    _ preparation: Preparation, _ descriptors: [Int32]
+    _ preparation: Preparation, _ descriptors: [Int32], group: Int32 = -1
   ) throws(KernelError) -> claunch_result {
     var request = claunch_request()
     request.namespaces = preparation.namespaces
     request.network = preparation.network
+    request.group = group
     request.deny_setgroups = preparation.denySetgroups ? 1 : 0
     request.keep_capabilities = preparation.keepCapabilities ? 1 : 0
     request.init_fd = initImage.raw

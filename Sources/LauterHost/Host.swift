@@ -42,6 +42,8 @@ package final class Host: @unchecked Sendable {
   /// the compiler's lock.
   var ground: GroupGround?
   var groupRefusal: Int32 = 0
+  /// Why no process can be born in a group; 0 if it can.
+  var birthRefusal: Int32 = 0
   /// Groups for later workers, and those that could not be removed yet.
   var spareGroups: [ControlGroup] = []
   var leftGroups: [ControlGroup] = []

@@ -22,6 +22,7 @@
 /// What happens between the host's call and init's first instruction, as errors name it.
 enum LaunchStage {
   private static let clone: StaticString = "clone with new namespaces"
+  private static let group: StaticString = "clone3 into a control group"
   private static let setgroups: StaticString = "write /proc/PID/setgroups"
   private static let uidMap: StaticString = "write /proc/PID/uid_map"
   private static let gidMap: StaticString = "write /proc/PID/gid_map"
@@ -45,9 +46,13 @@ enum LaunchStage {
     case CLAUNCH_STAGE_EXEC: exec
     case CLAUNCH_STAGE_NETWORK: "setns to the empty network"
     case CLAUNCH_STAGE_SIGNALS: "rt_sigprocmask"
+    case CLAUNCH_STAGE_GROUP: group
     default: "claunch_spawn"
     }
   }
+
+  /// Whether init could not be born in a control group, which nothing else need be in the way of.
+  static func isGroup(_ error: KernelError) -> Bool { error.names(group) }
 
   /// What was refused, where that is something that the machine may forbid.
   static func refusal(_ error: KernelError, namespaces: UInt64) -> Refusal? {

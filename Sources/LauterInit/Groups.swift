@@ -7,7 +7,8 @@
   import LauterPlan
 #endif
 
-/// The control groups of the worker, as far as init is told of them. It is in none of them itself.
+/// The control groups of the worker, as far as init is told of them. It is in none of them itself, but for one of version 2
+/// that it was born in.
 struct Groups {
   private var memoryVersion: UInt8 = 0
   /// `memory.oom_control` or `memory.events`; -1 without.
@@ -17,6 +18,8 @@ struct Groups {
   private var cpuVersion: UInt8 = 0
   private(set) var cpu: Int32 = -1
   private var hasRung = false
+  /// What init itself had used before there was a worker, where it is in the group too.
+  private var usedBefore: UInt64 = 0
 
   init(_ plan: Plan) {
     for step in plan.steps {
@@ -31,6 +34,7 @@ struct Groups {
       default: break
       }
     }
+    usedBefore = cpuTime() ?? 0
   }
 
   /// Whether one of the worker's processes was killed because its group had no memory left.
@@ -50,11 +54,13 @@ struct Groups {
 
   /// Nanoseconds of CPU time that all who ever were in the group have used; nil if no group counts.
   func cpuTime() -> UInt64? {
-    switch cpuVersion {
-    case 1: Groups.number(behind: "", in: cpu)
-    case 2: Groups.number(behind: "usage_usec ", in: cpu).map { $0 &* 1000 }
-    default: nil
-    }
+    let used: UInt64? =
+      switch cpuVersion {
+      case 1: Groups.number(behind: "", in: cpu)
+      case 2: Groups.number(behind: "usage_usec ", in: cpu).map { $0 &* 1000 }
+      default: nil
+      }
+    return used.map { $0 &- min($0, usedBefore) }
   }
 
   /// The number behind `key` at the beginning of a line.

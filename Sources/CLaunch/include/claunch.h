@@ -31,7 +31,8 @@ typedef enum claunch_stage {
         CLAUNCH_STAGE_CAPABILITIES = 9, /* raise inheritable and ambient capabilities */
         CLAUNCH_STAGE_EXEC = 10,        /* execveat of init's image */
         CLAUNCH_STAGE_NETWORK = 11,     /* setns to the network namespace that init is to be born in */
-        CLAUNCH_STAGE_SIGNALS = 12      /* rt_sigprocmask around the clones */
+        CLAUNCH_STAGE_SIGNALS = 12,     /* rt_sigprocmask around the clones */
+        CLAUNCH_STAGE_GROUP = 13        /* clone of init into a control group */
 } claunch_stage;
 
 typedef struct claunch_request {
@@ -41,6 +42,7 @@ typedef struct claunch_request {
         int deny_setgroups;      /* write "deny" first: ordinary users must */
         int keep_capabilities;   /* those that init needs survive the exec, though its uid is not 0 inside */
         int network;             /* a network namespace for init that is not its own; -1: the host's, or a new one */
+        int group;               /* the folder of a control group (version 2) that init is born in; -1: the host's */
         int init_fd;             /* from claunch_init_open() */
         const int *descriptors;  /* these become 0, 1, … in init; it gets no other */
         size_t descriptor_count; /* at most CLAUNCH_DESCRIPTORS_MAX */
