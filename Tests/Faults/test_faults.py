@@ -104,7 +104,7 @@ SPOKEN = {
 }
 #: What one word in a message stands for, where several calls are one act.
 ACTS = {
-    "host": {"open lauter-init": {"memfd_create", "write", "fcntl", "openat"}},
+    "host": {"open lauter-init": {"memfd_create", "mmap", "write", "fcntl", "openat"}},
     "middle": {"in /proc|/proc/PID": {"openat", "write"}},
     "init": {
         "placing init's descriptors": {"fcntl", "dup3", "close_range"},
