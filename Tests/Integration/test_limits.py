@@ -152,7 +152,7 @@ def test_a_worker_far_from_its_cpu_limit_costs_no_look(host, bench):
 
     assert any(sleeps() for _ in range(4))
     before = wakeups(worker.pid)
-    worker.signal(signal.SIGUSR1)  # the probe sees a wakeup
+    worker.signal(signal.SIGWINCH)  # the probe sees a wakeup
     support.eventually(lambda: wakeups(worker.pid) > before, within=5)
 
 
