@@ -108,7 +108,7 @@ extension Host {
       do throws(KernelError) {
         return try spawn(id, preparation, groups, policy, launch, cookie)
       } catch {
-        guard groups.tree.beginsInGroup, LaunchStage.isGroup(error) else {
+        guard groups.tree.beginsInGroup, LaunchStage.refusesBirth(error) else {
           throw HostError(starting: preparation.namespaces, error, policy)
         }
         // A filter around the host that knows no clone3, say. Then the worker goes in itself.

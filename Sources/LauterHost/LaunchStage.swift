@@ -51,12 +51,15 @@ enum LaunchStage {
     }
   }
 
-  /// Whether init could not be born in a control group, which nothing else need be in the way of.
-  static func isGroup(_ error: KernelError) -> Bool { error.names(group) }
+  /// Whether init may not be born in a control group, for good: everything else may be in order. (Where namespaces are refused, the
+  /// plain clone says that.)
+  static func refusesBirth(_ error: KernelError) -> Bool {
+    error.names(group) && [ENOSYS, EPERM, EACCES, EINVAL, EBUSY, EOPNOTSUPP].contains(error.errno)
+  }
 
   /// What was refused, where that is something that the machine may forbid.
   static func refusal(_ error: KernelError, namespaces: UInt64) -> Refusal? {
-    if error.names(clone) { return .clone(namespaces: namespaces) }
+    if error.names(clone) || error.names(group) { return .clone(namespaces: namespaces) }
     if error.names(setgroups) || error.names(uidMap) || error.names(gidMap) { return .maps }
     if error.names(capabilities) { return .capabilities }
     if error.names(exec) { return .image }
