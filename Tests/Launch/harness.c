@@ -85,6 +85,7 @@ int start(worker *w, const plan *p, const options *o) {
         snprintf(group_map, sizeof group_map, is_root() ? "1000 60001 1" : "%d %d 1", getgid(), getgid());
         claunch_request request = {
             .network = -1,
+            .group = -1,
             .namespaces = ((uint64_t)CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
                            CLONE_NEWUTS | CLONE_NEWCGROUP) &
                           ~o->without,
