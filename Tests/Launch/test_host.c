@@ -120,7 +120,8 @@ static void tells_stages(void) {
         int init = claunch_init_open(), before = count_descriptors();
         int closed[] = {0, 1, 999};
         claunch_result result;
-        claunch_request request = {.network = -1, .group = -1, .init_fd = init, .descriptors = closed, .descriptor_count = 3};
+        claunch_request request = {
+            .network = -1, .group = -1, .init_fd = init, .descriptors = closed, .descriptor_count = 3};
         expect_equal(claunch_spawn(&request, &result), -EBADF);
         expect_equal(result.stage, CLAUNCH_STAGE_DESCRIPTORS);
         request.descriptor_count = 2;
