@@ -138,11 +138,14 @@ final class ControlGroup {
 
   // MARK: After a worker
 
-  /// Of version 2: that the kernel has ended all for want of memory, and CPU time so far in microseconds, if it has.
+  /// Of version 2: that the kernel has ended all for want of memory in this group, and CPU time so far in microseconds, if it
+  /// has. (It ends all together too when a group above, or the machine, has none.)
   func endedForMemory() -> (user: UInt64, system: UInt64)? {
     guard kind == .unified, memory > 0 else { return nil }
     let events = Circumstances.text("\(path)/memory.events")
-    guard holds(events, "\noom_kill "), !holds(events, "\noom_kill 0\n") else { return nil }
+    guard ControlGroup.number(behind: "oom ", in: events) > 0,
+      ControlGroup.number(behind: "oom_kill ", in: events) > 0
+    else { return nil }
     let usage = Circumstances.text("\(path)/cpu.stat")
     return (
       ControlGroup.number(behind: "user_usec ", in: usage),
