@@ -38,6 +38,26 @@ def compile_workers(folder: Path) -> None:
         )
 
 
+def readable_copy(*folders) -> Path:
+    """The library, the header and these tests where a worker can be shown them, with `folders` beside them."""
+    from header import header_path
+
+    stage = scratch()
+    library = ffi.library_path().resolve()
+    shutil.copytree(library.parent, stage / "build" / "lib", symlinks=True)
+    shutil.copytree(HERE, stage / "Tests" / "Integration", ignore=shutil.ignore_patterns("__pycache__"))
+    (stage / "include").mkdir()
+    shutil.copy(header_path(), stage / "include" / "lauter.h")
+    for folder in folders:
+        (stage / folder).mkdir(parents=True)
+        (stage / folder / "file").write_text("x")
+    for folder, _, files in os.walk(stage):
+        os.chmod(folder, 0o755)
+        for name in files:
+            os.chmod(os.path.join(folder, name), 0o755 if name == "lauter-init" else 0o644)
+    return stage
+
+
 def python_interpreter() -> str:
     """A Python that every user may run: the system's, else ours."""
     system = "/usr/bin/python3"

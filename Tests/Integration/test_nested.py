@@ -9,7 +9,6 @@ import ffi
 import pytest
 import support
 from ffi import C
-from header import header_path
 from refusals import UID, below
 
 pytestmark = pytest.mark.once
@@ -19,19 +18,7 @@ IS_ROOT = os.geteuid() == 0
 @pytest.fixture(scope="module")
 def stage():
     """Library and tests where a worker can be shown them, and a folder for each depth."""
-    stage = support.scratch()
-    library = ffi.library_path().resolve()
-    shutil.copytree(library.parent, stage / "build" / "lib", symlinks=True)
-    shutil.copytree(support.HERE, stage / "Tests" / "Integration", ignore=shutil.ignore_patterns("__pycache__"))
-    (stage / "include").mkdir()
-    shutil.copy(header_path(), stage / "include" / "lauter.h")
-    for depth in range(1, 4):
-        (stage / "folders" / str(depth)).mkdir(parents=True)
-        (stage / "folders" / str(depth) / "file").write_text("x")
-    for folder, _, files in os.walk(stage):
-        os.chmod(folder, 0o755)
-        for name in files:
-            os.chmod(os.path.join(folder, name), 0o755 if name == "lauter-init" else 0o644)
+    stage = support.readable_copy(*(f"folders/{depth}" for depth in range(1, 4)))
     yield stage
     shutil.rmtree(stage)
 

@@ -5,11 +5,9 @@ import json
 import os
 import shutil
 
-import ffi
 import pytest
 import support
 from ffi import C, Launch, LauterError, Policy
-from header import header_path
 from shells import Shell, missing
 
 #: Where no group holds the limit, init could not keep it: the error is tried by itself.
@@ -92,16 +90,7 @@ def test_a_limit_that_nobody_could_keep_is_an_error(host):
 @pytest.fixture(scope="module")
 def stage():
     """Library and tests where a worker can be shown them."""
-    stage = support.scratch()
-    library = ffi.library_path().resolve()
-    shutil.copytree(library.parent, stage / "build" / "lib", symlinks=True)
-    shutil.copytree(support.HERE, stage / "Tests" / "Integration", ignore=shutil.ignore_patterns("__pycache__"))
-    (stage / "include").mkdir()
-    shutil.copy(header_path(), stage / "include" / "lauter.h")
-    for folder, _, files in os.walk(stage):
-        os.chmod(folder, 0o755)
-        for name in files:
-            os.chmod(os.path.join(folder, name), 0o755 if name == "lauter-init" else 0o644)
+    stage = support.readable_copy()
     yield stage
     shutil.rmtree(stage)
 
