@@ -327,7 +327,7 @@ struct Sandbox: ~Copyable {
       let proc = try procMount(options)
       try mount(proc, on: path, isDirectory: true)
       // The worker's hides who is not dumpable, which a worker can choose to be. Nobody else ever sees this one, in which quotas
-      // were set; one more would cost a fiftieth of a launch.
+      // were set.
       let own = if let made = fullProc.take() { made } else { try procMount("subset=pid") }
       kept!.processes = try folder(of: own)
       Sandbox.leaveToInit(own)
