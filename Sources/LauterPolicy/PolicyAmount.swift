@@ -63,7 +63,12 @@ enum PolicyAmount {
     if let rest {
       let scale: UInt64 = rest.count == 1 ? 100 : rest.count == 2 ? 10 : 1
       let part = rest.count > 3 ? nil : parse(String(decoding: rest, as: UTF8.self), [("", scale)])
-      if let whole = value, let part { value = whole + part } else { value = nil }
+      // What is too large anyway is not added to.
+      if let whole = value, let part, whole <= 4_096_000 {
+        value = whole + part
+      } else {
+        value = nil
+      }
     }
     guard let value, (10...4_096_000).contains(value) else {
       throw PolicyError(

@@ -145,6 +145,8 @@ func refusal(_ word: String, _ value: String, preset: String = "notebook") -> Po
     ("output=10s", "limit output: '10s' is not a size"),
     ("cpu=10", "limit cpu: '10' is not a time"),
     ("cpus=10s", "limit cpus: '10s' is not a number from 0.01 to 4096"),
+    ("cpus=4096.1", "limit cpus: '4096.1' is not a number from 0.01 to 4096"),
+    ("cpus=18446744073709551.999", "limit cpus: '18446744073709551.999' is not a number"),
     ("walls=10s", "limit: unknown value 'walls'; did you mean 'wall'?"),
   ])
   func `what a limit does not take is refused`(value: String, message: String) {
