@@ -132,7 +132,7 @@ LAUTER_CHECKED int32_t lauter_policy_new(const char *preset, lauter_policy **pol
  *     violations tell|kill|silent|observe            what comes of system calls of the attack surface: they fail and
  *                                                    LAUTER_EVENT_DENIED tells; they end the worker; they fail; or no
  *                                                    call is refused and each that would be is told (no sandbox then)
- *     limit memory=SIZE | processes=N | cpus=N | open-files=N | file-size=SIZE | output=SIZE | cpu=TIME | wall=TIME
+ *     limit memory=SIZE | processes=N | cpus=N | open-files=N | file-size=SIZE | output=SIZE | arena=SIZE | cpu=TIME | wall=TIME
  *                                                    SIZE takes K, M, G; TIME takes ms, s, m, h; "none" lifts the limit
  *     allow-missing WORD                             go on when the kernel cannot enforce WORD, or has no `namespaces`;
  *                                                    the report then says so
@@ -209,6 +209,7 @@ LAUTER_CHECKED int32_t lauter_launch_new(const char *kind, lauter_launch **launc
  *     stdout capture|inherit|null              default capture: delivered as events
  *     stderr capture|inherit|null              default capture
  *     terminal none|ROWSxCOLUMNS               default none: see below; "24x80", or "24x80 background"
+ *     parts copy|in-place    default copy: see below
  *     ready-timeout TIME     how long until a session must be ready, default 30s
  *     interrupt-grace TIME   how long an interrupted call whose time was up may go on before its worker is killed, default 5s
  *
@@ -218,6 +219,11 @@ LAUTER_CHECKED int32_t lauter_launch_new(const char *kind, lauter_launch **launc
  * the call of a worker with a session is interrupted by lauter_call_interrupt() alone. The worker is a job in its
  * foreground (or background), so that Ctrl-Z stops it: LAUTER_EVENT_SUSPENDED. The `stdin`, `stdout` and `stderr` of such
  * a launch stay at their defaults. Programs want to know the kind of terminal: policy word `env TERM=…`.
+ *
+ * With `parts in-place`, large parts of events are left in memory that the worker shares, which saves copying them: until
+ * lauter_event_clear(), or lauter_part_release() of a part that was kept. **The worker can change them at any time**, also
+ * between two looks at the same byte: no length or offset in them may be read twice, and nothing in them be checked first and used
+ * then. Copy what must hold still.
  *
  * **Errors** INVALID: unknown property, a value that it does not take, or one that contradicts those set before; the
  * launch is as it was. **Since** 0.1
@@ -561,6 +567,19 @@ LAUTER_CHECKED int32_t lauter_call_abandon(lauter_host *host, lauter_call call, 
 LAUTER_CHECKED int32_t lauter_call_wait(lauter_host *host, lauter_call call, int64_t timeout_ms,
                                         struct lauter_event *event, lauter_error **error);
 
+/**
+ * Say where the parts of a call's result are to be put: one after the other at `memory`, if they have `size` bytes or
+ * fewer together. The parts of the `done` event lie there then; memory that is touched already, and used again, is the
+ * fastest there is. A result that is larger, that had begun to arrive, and a failure, are kept by the library as ever: the event's
+ * parts say where they lie.
+ *
+ * **Ownership** `memory` stays the caller's. The library writes there, whenever it works, until the `done` event was taken,
+ * lauter_call_abandon() returned, or the host was freed. **Threads** any. **Errors** STALE: no such call, or it has ended; INVALID:
+ * NULL. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_call_into(lauter_host *host, lauter_call call, void *memory, size_t size,
+                                        lauter_error **error);
+
 /** Answer a call that came from a worker (LAUTER_EVENT_CALL). **Errors** STALE: answered before, or the worker ended.
  * **Since** 0.1 */
 LAUTER_CHECKED int32_t lauter_call_reply(lauter_host *host, lauter_call call, const lauter_part *parts,
@@ -638,6 +657,27 @@ LAUTER_CHECKED int32_t lauter_host_next(lauter_host *host, lauter_event *event, 
 /** Free what an event holds and make it empty; `size` stays, so that it can be used again. An empty one, and NULL, do
  * nothing. **Since** 0.1 */
 LAUTER_API void lauter_event_clear(lauter_event *event);
+
+/** A part that is kept beyond its event. */
+typedef struct lauter_kept lauter_kept;
+
+/**
+ * Keep a part of an event beyond lauter_event_clear(): its type and data stay where they are, readable from any thread, also when
+ * its worker and its host are gone. No byte is copied.
+ *
+ * Under `parts in-place` that is memory which the worker can still write, and cannot use for something else until then:
+ * what it sends next takes the slower way when there is no other room.
+ *
+ * @param index Below `part_count`.
+ * @param[out] kept What keeps it, with the event's other parts.
+ *
+ * **Ownership** end with lauter_part_release(). **Threads** any. **Errors** INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_part_retain(const lauter_event *event, size_t index, lauter_kept **kept,
+                                          lauter_error **error);
+
+/** Keep a part no longer. NULL does nothing. **Threads** any. **Since** 0.1 */
+LAUTER_API void lauter_part_release(lauter_kept *kept);
 
 #ifdef __cplusplus
 }

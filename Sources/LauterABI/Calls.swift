@@ -110,6 +110,19 @@ public func lauter_call_wait(
   }
 }
 
+@_cdecl("lauter_call_into") @implementation
+public func lauter_call_into(
+  _ host: OpaquePointer?, _ call: lauter_call, _ memory: UnsafeMutableRawPointer?, _ size: Int,
+  _ error: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  status(error) { () throws(HostError) in
+    let host: Host = try object(host, "host")
+    guard let memory, size >= 0 else { throw invalid("memory", "memory is NULL") }
+    try host.receiveResult(of: call, in: UnsafeMutableRawBufferPointer(start: memory, count: size))
+    return 0
+  }
+}
+
 @_cdecl("lauter_call_reply") @implementation
 public func lauter_call_reply(
   _ host: OpaquePointer?, _ call: lauter_call, _ parts: UnsafePointer<lauter_part>?, _ count: Int,

@@ -151,6 +151,31 @@ public func lauter_event_clear(_ event: UnsafeMutablePointer<lauter_event>?) {
   event.pointee.name = constant("")
 }
 
+@_cdecl("lauter_part_retain") @implementation
+public func lauter_part_retain(
+  _ event: UnsafePointer<lauter_event>?, _ index: Int,
+  _ kept: UnsafeMutablePointer<OpaquePointer?>?,
+  _ error: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  status(error) { () throws(HostError) in
+    guard let event = event?.pointee else { throw invalid("event", "event is NULL") }
+    let out = try required(kept, "kept")
+    guard index >= 0, index < event.part_count, let owner = event.owner else {
+      throw invalid(
+        "index", "the event has \(event.part_count) parts, none with the index \(index)")
+    }
+    _ = Unmanaged<EventOwner>.fromOpaque(owner).retain()
+    out.pointee = OpaquePointer(owner)
+    return 0
+  }
+}
+
+@_cdecl("lauter_part_release") @implementation
+public func lauter_part_release(_ kept: OpaquePointer?) {
+  guard let kept else { return }
+  Unmanaged<EventOwner>.fromOpaque(UnsafeRawPointer(kept)).release()
+}
+
 @_cdecl("lauter_report_json") @implementation
 public func lauter_report_json(
   _ report: UnsafePointer<lauter_report>?,

@@ -61,7 +61,7 @@ struct PolicyOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "memory=SIZE, processes=N, cpus=N, open-files=N, file-size=SIZE, output=SIZE, cpu=TIME or wall=TIME; "
+      "memory=SIZE, processes=N, cpus=N, open-files=N, file-size=SIZE, output=SIZE, arena=SIZE, cpu=TIME or wall=TIME; "
         + "'none' lifts a limit.", valueName: "limit"))
   var limit: [String] = []
 

@@ -11,6 +11,8 @@ final class Call {
   var deadline: UInt64?
   let graceNanoseconds: UInt64
   var timedOut = false
+  /// Where the program wants the parts of the result.
+  var memory: UnsafeMutableRawBufferPointer?
   /// Nobody wants its events.
   var abandoned = false
   /// Somebody sleeps in `lauter_call_wait` for it.

@@ -101,9 +101,29 @@ extension Host {
       }
       call.abandoned = true
       call.deadline = nil
+      letGo(call)
       wakeWaiters(of: call.worker)
       queue.void { $0.call == id && $0.kind == LAUTER_EVENT_OUTPUT && forget($0) }
     }
+  }
+
+  /// The parts of the call's result go there, if they fit and have not begun to come.
+  package func receiveResult(
+    of id: UInt64, in memory: UnsafeMutableRawBufferPointer
+  ) throws(HostError) {
+    try checkFork()
+    try locked { () throws(HostError) in
+      guard let call = calls[id], call.done == nil, !call.abandoned else { throw .staleCall(id) }
+      letGo(call)
+      call.memory = memory
+    }
+  }
+
+  /// Nothing is written any more where the program wanted the call's result.
+  func letGo(_ call: Call) {
+    guard call.memory != nil else { return }
+    call.memory = nil
+    call.worker.inbox.letGo(.result, call.id)
   }
 
   /// Settles an event that is withdrawn.
@@ -222,7 +242,10 @@ extension Host {
     let size = head.count + outgoing.bodySize
     guard worker.lifecycle.phase == .ready, worker.outbox.isEmpty, size <= Wire.payloadMax else {
       worker.outbox.append(
-        OutgoingMessage(kind: kind, slot: slot, id: id, head: head, parts: outgoing.parts))
+        OutgoingMessage(
+          kind: kind, slot: slot, id: id, order: kind == .call ? Outbox.mainCalls : 0, head: head,
+          parts: outgoing.parts, arena: worker.arena,
+          inPlace: worker.abilities.contains(.readsInPlace)))
       return flush(worker)
     }
     // One frame: put together in the scratch buffer and sent by one call.

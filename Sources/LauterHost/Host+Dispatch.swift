@@ -25,6 +25,7 @@
 extension Host {
   /// Does what the descriptor says is due, for at most a round of workers. The lock is held.
   func dispatch() throws(HostError) {
+    resumeSessions()
     let capacity = 64
     let result = withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: capacity) { events in
       let count = lx_epoll_wait(epoll.raw, events.baseAddress, Int32(capacity), 0)
@@ -32,6 +33,7 @@ extension Host {
       for index in 0..<count {
         let key = events[index].data.u64
         if key == 1 { tick() }
+        if key == 2 { takeReturns() }
         // `wake` (key 0) is level-triggered and only announces the queue; the rest are workers.
         guard key >= 8, let worker = workers[key >> 3], let watched = Watched(rawValue: key & 7)
         else { continue }
@@ -62,6 +64,10 @@ extension Host {
   /// Does what is due of one worker.
   func runTimers(of worker: Worker, now: UInt64) {
     guard worker.lifecycle.phase != .gone else { return }
+    if let idle = worker.arenaIdleUntil, idle <= now {
+      worker.arenaIdleUntil = nil
+      worker.arena?.giveBack()
+    }
     perform(worker.lifecycle.timer(now: now), worker)
     let time = worker.lifecycle.ownTime(now)
     // While it is paused no call's time goes on.
@@ -91,6 +97,7 @@ extension Host {
     event.error = HostError(
       LAUTER_ERROR_TIMEOUT, subject: "\(call.id)", "the call's time was up before it began")
     call.deadline = nil
+    letGo(call)
     hand(event, over: call)
     call.abandoned = true
   }
@@ -100,7 +107,9 @@ extension Host {
     switch watched {
     case .session:
       if events & EPOLLOUT.rawValue != 0 { flush(worker) }
-      if events & ~EPOLLOUT.rawValue != 0 && worker.isReading { readSession(worker) }
+      if events & ~EPOLLOUT.rawValue != 0 && worker.isReading {
+        if worker.inbox.isPaused { resumeSession(worker) } else { readSession(worker) }
+      }
     case .control: readControl(worker)
     case .stdout: readStream(worker, .stdout)
     case .stderr: readStream(worker, .stderr)
@@ -172,96 +181,12 @@ extension Host {
     }
   }
 
-  // MARK: Session
-
-  /// Reads what is there, at most one scratch buffer: other workers have their turn. False if there was nothing.
-  @discardableResult
-  private func readSession(_ worker: Worker) -> Bool {
-    let count = lx_recv_now(worker.session.raw, scratch.baseAddress, scratch.count)
-    if count == -Int(EAGAIN) || count == -Int(EINTR) { return false }
-    worker.sessionReads += 1
-    guard count > 0 else {
-      drop(worker, .session)
-      worker.lifecycle.sessionClosed(now: lx_now())
-      arm(worker)
-      return false
-    }
-    let bytes = UnsafeRawBufferPointer(rebasing: scratch[..<count])
-    // A second message may have been sent after more was written to the streams.
-    if !worker.inbox.isAtBoundary || !Inbox.isOneFrame(bytes) { worker.streamsWereEmpty = false }
-    do throws(WireError) {
-      try worker.inbox.feed(bytes) { (arrival) throws(WireError) in
-        try self.arrive(arrival, worker)
-      }
-    } catch {
-      breach(worker, error)
-      return false
-    }
-    return true
-  }
-
-  private func breach(_ worker: Worker, _ error: WireError) {
-    perform(worker.lifecycle.end(.breach(error), now: lx_now()), worker)
-    drop(worker, .session)
-    arm(worker)
-  }
-
-  private func arrive(_ arrival: Arrival, _ worker: Worker) throws(WireError) {
-    switch arrival {
-    case .hello(let greeting):
-      worker.messageMax = greeting.messageMax
-      worker.abilities = greeting.abilities
-      worker.runtime = greeting.name
-    case .ready: perform(worker.lifecycle.ready(), worker)
-    case .message(let message):
-      guard worker.lifecycle.phase == .ready else { throw .notReady }
-      switch message.kind {
-      case .result, .failure: try answered(worker, message)
-      case .output: try output(worker, message)
-      case .call: try called(worker, message)
-      case .hello, .ready, .stop, .interrupt: throw .unexpectedKind(message.kind)
-      }
-    }
-  }
-
-  private func output(_ worker: Worker, _ message: Message) throws(WireError) {
-    let call = try inFlight(message.id, worker)
-    guard allowed(message.bodySize, worker) == message.bodySize else { return }
-    guard let call, !call.abandoned else { return }
-    drainStreams(worker)
-    let event = Event(LAUTER_EVENT_OUTPUT, of: worker)
-    event.call = call.id
-    event.callCookie = call.cookie
-    event.message = message
-    push(event, of: worker)
-  }
-
-  private func answered(_ worker: Worker, _ message: Message) throws(WireError) {
-    guard let call = try inFlight(message.id, worker) else { return }
-    // What was written before the answer is told before it.
-    drainStreams(worker)
-    let event = Event(LAUTER_EVENT_DONE, of: worker)
-    event.message = message
-    event.status = message.kind == .result ? 0 : Int32(LAUTER_ERROR_FAILED)
-    if call.timedOut {
-      event.status = Int32(LAUTER_ERROR_TIMEOUT)
-      event.error = HostError(
-        LAUTER_ERROR_TIMEOUT, subject: "\(call.id)", "the call's time was up and it was interrupted"
-      )
-    }
-    complete(call, event)
-  }
-
-  /// The call that a frame names; nil if it ended before.
-  private func inFlight(_ id: UInt64, _ worker: Worker) throws(WireError) -> Call? {
-    if let call = worker.call(id) { return call }
-    guard id > 0, id < nextCall else { throw .unknownCall(id) }
-    return nil
-  }
+  // MARK: Calls
 
   /// A call is over: its event goes to who awaits it, or into the queue.
   func complete(_ call: Call, _ event: Event) {
     call.worker.remove(call)
+    letGo(call)
     if !call.abandoned {
       hand(event, over: call)
     } else if call.done == nil {
@@ -309,7 +234,7 @@ extension Host {
 
   /// How many of the next `count` bytes of output the policy lets the worker make. With fewer than it made it is killed,
   /// and makes none any more.
-  private func allowed(_ count: Int, _ worker: Worker) -> Int {
+  func allowed(_ count: Int, _ worker: Worker) -> Int {
     guard let left = worker.outputLeft else { return count }
     let allowed = min(UInt64(count), left)
     worker.outputLeft = left - allowed
@@ -377,9 +302,7 @@ extension Host {
     if worker.control != nil { readControl(worker) }
     // What was sent before the end counts: it lies in the socket and the pipes, and nobody writes any more.
     // (Unless it handed its end to somebody outside: then what the socket holds now is all that counts.)
-    for _ in 0..<16 where worker.session != nil {
-      if !readSession(worker) { break }
-    }
+    drainSession(worker)
     drainStreams(worker)
     _ = claunch_reap(worker.pidfd.raw)
     if worker.lifecycle.exit == nil { tellInsteadOfInit(worker) }

@@ -146,9 +146,12 @@ extension Host {
     var pageFD: OwnedFD?
     let page = hasSession ? try ControlPage.make(descriptor: &pageFD) : nil
     theirs.page = consume pageFD
+    var arenaFD: OwnedFD?
+    let arena = hasSession ? makeArena(policy, descriptor: &arenaFD) : nil
+    theirs.arena = consume arenaFD
     let worker = Worker(
       id: id, cookie: cookie, policy: policy, launch: launch, plan: preparation.plan,
-      missing: preparation.missing, hasSession: hasSession, page: page, now: now)
+      missing: preparation.missing, hasSession: hasSession, page: page, arena: arena, now: now)
 
     var control = try pair("socketpair", lx_socketpair_seqpacket)
     worker.control = control.first.take()
@@ -160,6 +163,15 @@ extension Host {
       lx_refuse_descriptors(worker.session.raw)
       var hello = Greeting()
       hello.name = "lauter"
+      if let arena {
+        hello.arenaHalf = UInt32(arena.half >> 20)
+        var returns: PlaceReturns?
+        if launch.readsInPlace {
+          returns = try locked { () throws(KernelError) in try takePlaceReturns() }
+          hello.abilities = .readsInPlace
+        }
+        worker.inbox.arena = ArenaReader(arena, start: arena.half, returns: returns, owner: id)
+      }
       let frame = hello.frame()
       try frame.withUnsafeBufferPointer { (bytes) throws(KernelError) in
         _ = try check("send", lx_send_now(worker.session.raw, bytes.baseAddress, bytes.count))
@@ -195,6 +207,7 @@ extension Host {
       stream(theirs.stderr.raw, inherited: inherits[2] ? 2 : nil),
       theirs.control.raw, ownPidfd.raw, theirs.plan.raw,
       hasSession ? theirs.session.raw : null.raw, hasSession ? theirs.page.raw : null.raw,
+      arena == nil ? null.raw : theirs.arena.raw,
     ]
     descriptors.append(contentsOf: preparation.trees)
     descriptors.append(contentsOf: groups.descriptors)
@@ -321,6 +334,7 @@ private struct ChildEnds: ~Copyable {
   var control: OwnedFD?
   var session: OwnedFD?
   var page: OwnedFD?
+  var arena: OwnedFD?
   var plan: OwnedFD?
 }
 

@@ -157,7 +157,8 @@ extension Host {
           if waiter == nil { waiter = try takeWaiter(worker) }
           fill(polls, worker, waiter!)
           reads = worker.sessionReads
-          return worker.deadline ?? .max
+          // What was set aside is not in the socket: nothing would tell.
+          return worker.inbox.isPaused && worker.isReading ? 0 : worker.deadline ?? .max
         }
         guard let due else { return }
         let until = min(due, end ?? .max)
@@ -199,6 +200,7 @@ extension Host {
   ) {
     // poll's and epoll's bits are the same.
     func told(_ index: Int) -> UInt32 { UInt32(UInt16(bitPattern: polls[index].revents)) }
+    if worker.inbox.isPaused && worker.isReading { resumeSession(worker) }
     if told(Polled.session) != 0 {
       // poll looked at the session before it looked at the streams: what was in the session then, and nobody else has
       // taken since, was sent when there was nothing in them. That saves each call two reads in vain.

@@ -63,6 +63,10 @@ package final class Host: @unchecked Sendable {
   var spareWaiters: [Waiter] = []
   /// The waiter of the thread that holds the lock: it need not be told what it does itself.
   var ownWaiter: Waiter?
+  /// Workers whose sessions were read further than was taken in, and can go on.
+  var pausedSessions: [UInt64] = []
+  /// Where places come back that programs read in place.
+  var returns: PlaceReturns?
   let scratch: UnsafeMutableRawBufferPointer
   /// Not `scratch`: an answer is put together while the frame it answers is still being read there.
   let sendScratch: UnsafeMutableRawBufferPointer
@@ -120,7 +124,7 @@ package final class Host: @unchecked Sendable {
 
   /// Makes `wake` readable exactly while there are events to take.
   private func announce() {
-    let wanted = !queue.isEmpty
+    let wanted = !queue.isEmpty || !pausedSessions.isEmpty
     guard wanted != wakeIsSet else { return }
     wakeIsSet = wanted
     var value: UInt64 = 1
@@ -162,6 +166,7 @@ package final class Host: @unchecked Sendable {
 
   /// What the session is watched for now.
   func watchSession(_ worker: Worker) {
+    takeTurn(worker)
     var events: UInt32 = worker.isReading ? EPOLLIN.rawValue : 0
     if worker.lifecycle.phase == .ready && !worker.outbox.isEmpty { events |= EPOLLOUT.rawValue }
     rewatch(worker, .session, events)
@@ -296,6 +301,8 @@ enum Bounds {
   /// Calls of one worker that its host has not answered.
   static let incomingCalls = 1024
   static let stderrTail = 4096
+  /// Nanoseconds after which our half of an arena gives back what it took up.
+  static let arenaIdle: UInt64 = 1_000_000_000
   /// Milliseconds as nanoseconds, cut off at some thirty years, so that no sum of times overflows.
   static func nanoseconds(_ milliseconds: UInt64) -> UInt64 {
     min(milliseconds, 1 << 40) * 1_000_000

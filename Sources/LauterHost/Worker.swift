@@ -58,6 +58,13 @@ final class Worker {
   /// Control, streams and pidfd as one, for those who sleep for this worker alone.
   var others: OwnedFD?
   let page: ControlPage?
+  /// Memory shared with the worker.
+  let arenaMap: ArenaMap?
+  /// The half that we write, once the worker said that it reads there.
+  var arena: ArenaWriter?
+  /// When what it took up is given back, unless it is used again before.
+  var arenaIdleUntil: UInt64?
+  var arenaHalf: UInt64? { arenaMap?.half }
 
   var inbox = Inbox()
   var outbox = Outbox()
@@ -101,6 +108,10 @@ final class Worker {
   var isChoked = false
   /// It takes nothing any more.
   var isDeaf = false
+  /// It has ended, and what it sent is taken in.
+  var isDraining = false
+  /// It is among the host's `pausedSessions`.
+  var awaitsTurn = false
   var isReading: Bool { !isFull && !isChoked }
 
   /// Who sleeps for this worker.
@@ -112,7 +123,7 @@ final class Worker {
 
   init(
     id: UInt64, cookie: UInt64, policy: Policy, launch: Launch, plan: Plan, missing: [String],
-    hasSession: Bool, page: ControlPage?, now: UInt64
+    hasSession: Bool, page: ControlPage?, arena: ArenaMap?, now: UInt64
   ) {
     self.id = id
     self.cookie = cookie
@@ -122,6 +133,7 @@ final class Worker {
     self.missing = missing
     self.hasSession = hasSession
     self.page = page
+    arenaMap = arena
     interruptsGroup = policy.isConfined
     outputLeft = policy.outputBytes
     awaitsTerminal = launch.terminal != nil
@@ -170,6 +182,11 @@ final class Worker {
 
   /// When something of this worker is due.
   var deadline: UInt64? {
+    guard let idle = arenaIdleUntil else { return dutyDeadline }
+    return min(idle, dutyDeadline ?? .max)
+  }
+
+  private var dutyDeadline: UInt64? {
     var earliest: UInt64?
     for call in calls {
       if let time = call.deadline, time < earliest ?? .max { earliest = time }

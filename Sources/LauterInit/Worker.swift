@@ -109,7 +109,8 @@ struct Worker {
     if execution.hasSession {
       try check("dup3", lx_dup3(InitDescriptor.session, 3, 0))
       try check("dup3", lx_dup3(InitDescriptor.page, 4, 0))
-      first = 5
+      try check("dup3", lx_dup3(InitDescriptor.arena, 5, 0))
+      first = 6
     }
     try check("close_range", lx_close_range(UInt32(first), UInt32.max, 0))
   }

@@ -9,6 +9,8 @@ package enum InitDescriptor {
   package static let session: Int32 = 6
   /// The control page (or /dev/null): becomes its descriptor 4.
   package static let page: Int32 = 7
+  /// The arena (or /dev/null): becomes its descriptor 5.
+  package static let arena: Int32 = 8
   /// The first of the detached mounts that the host made.
-  package static let firstTree: Int32 = 8
+  package static let firstTree: Int32 = 9
 }

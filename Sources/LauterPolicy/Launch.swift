@@ -34,6 +34,8 @@ package struct Launch: Equatable, Sendable {
   package var stdout = Output.capture
   package var stderr = Output.capture
   package private(set) var terminal: Terminal?
+  /// Large parts that the worker sends are left in memory that it can still write.
+  package var readsInPlace = false
   package var readyTimeoutMilliseconds: UInt64 = 30_000
   package var interruptGraceMilliseconds: UInt64 = 5000
   /// The caller's PATH, where an interpreter is looked for. Set by whoever reads the caller's
@@ -47,7 +49,7 @@ package struct Launch: Equatable, Sendable {
   private static let kinds = ["python", "worker", "program"]
   private static let properties = [
     "interpreter", "argument", "directory", "label", "stdin", "stdout", "stderr", "terminal",
-    "ready-timeout", "interrupt-grace",
+    "parts", "ready-timeout", "interrupt-grace",
   ]
 
   /// "python", "worker" or "program".
@@ -88,6 +90,12 @@ package struct Launch: Equatable, Sendable {
     case "stdout": stdout = try Launch.output(value, for: property)
     case "stderr": stderr = try Launch.output(value, for: property)
     case "terminal": terminal = value == "none" ? nil : try Launch.terminal(value)
+    case "parts":
+      switch value {
+      case "copy": readsInPlace = false
+      case "in-place": readsInPlace = true
+      default: throw Launch.unknown(value, for: property, ["copy", "in-place"])
+      }
     case "ready-timeout":
       readyTimeoutMilliseconds = try PolicyAmount.time(value, for: property)
     case "interrupt-grace":

@@ -79,6 +79,7 @@ extension Policy {
     lines.limit("open-files", openFiles.map { "\($0)" })
     lines.limit("file-size", fileBytes.map(PolicyAmount.sizeText))
     lines.limit("output", outputBytes.map(PolicyAmount.sizeText))
+    lines.limit("arena", arenaBytes.map(PolicyAmount.sizeText))
     lines.limit("cpu", cpuMilliseconds.map(PolicyAmount.timeText))
     lines.limit("wall", wallMilliseconds.map(PolicyAmount.timeText))
     for rule in rules {

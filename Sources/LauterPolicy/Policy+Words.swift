@@ -8,7 +8,7 @@ extension Policy {
     "allow-missing",
   ]
   private static let limits = [
-    "memory", "processes", "open-files", "file-size", "output", "cpus", "cpu", "wall",
+    "memory", "processes", "open-files", "file-size", "output", "arena", "cpus", "cpu", "wall",
   ]
 
   /// Add one word.
@@ -195,6 +195,7 @@ extension Policy {
       openFiles = lifted ? nil : try PolicyAmount.count(amount, in: 16...1_048_576, for: subject)
     case "file-size": fileBytes = lifted ? nil : try PolicyAmount.size(amount, for: subject)
     case "output": outputBytes = lifted ? nil : try PolicyAmount.size(amount, for: subject)
+    case "arena": arenaBytes = lifted ? nil : try PolicyAmount.arena(amount, for: subject)
     case "cpus": milliCPUs = lifted ? nil : try PolicyAmount.thousandths(amount, for: subject)
     case "cpu": cpuMilliseconds = lifted ? nil : try PolicyAmount.time(amount, for: subject)
     case "wall": wallMilliseconds = lifted ? nil : try PolicyAmount.time(amount, for: subject)

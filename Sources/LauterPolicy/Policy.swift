@@ -78,6 +78,8 @@ package struct Policy: Sendable {
   package var fileBytes: UInt64?
   /// Bytes that the host takes of the worker's streams and outputs, all in all; nil: no limit.
   package var outputBytes: UInt64?
+  /// Bytes of memory shared with the host, for large parts of messages; nil: none.
+  package var arenaBytes: UInt64? = 256 << 20
   /// CPU time for the whole worker; nil: no limit.
   package var cpuMilliseconds: UInt64?
   /// Wall-clock time for the whole worker; nil: no limit.

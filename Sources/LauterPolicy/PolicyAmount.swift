@@ -20,6 +20,17 @@ enum PolicyAmount {
     return value
   }
 
+  /// Bytes of an arena, of two halves of whole MiB.
+  static func arena(_ text: String, for subject: String) throws(PolicyError) -> UInt64 {
+    let value = try size(text, for: subject)
+    guard (2 << 20...64 << 30).contains(value), value % (2 << 20) == 0 else {
+      throw PolicyError(
+        subject: subject, message: "\(subject): \(text) is not an even number of MiB from 2M to 64G"
+      )
+    }
+    return value
+  }
+
   /// Milliseconds: a whole number with ms, s, m or h.
   static func time(_ text: String, for subject: String) throws(PolicyError) -> UInt64 {
     let units: [(StaticString, UInt64)] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)]

@@ -10,6 +10,21 @@ package enum FrameKind: UInt8, Sendable {
   case failure = 6
   case stop = 8
   case interrupt = 9
+  case release = 10
+  case open = 16
+  case data = 17
+  case credit = 18
+  case end = 19
+  case cancel = 20
+  case need = 21
+
+  /// Whether the receiver's own doing brings it about: there is no end to these if it does not read them.
+  package var isResponse: Bool {
+    switch self {
+    case .result, .failure, .release, .credit, .cancel: true
+    default: false
+    }
+  }
 }
 
 /// Bounds and numbers of the protocol.
@@ -24,57 +39,15 @@ package enum Wire {
   /// Messages of a worker that began and have not ended.
   package static let unfinishedMax = 64
   package static let more: UInt8 = 1
-}
-
-/// How a worker broke the protocol.
-package enum WireError: Error, Equatable, Sendable {
-  case payloadTooLarge(UInt32)
-  case unknownKind(UInt8)
-  case unexpectedKind(FrameKind)
-  case unknownFlags(UInt8)
-  case notAGreeting
-  case noCommonVersion(lowest: UInt16, highest: UInt16)
-  case notReady
-  case greetedTwice
-  case headTooShort
-  case tooManyParts(Int)
-  case nameTooLong(Int)
-  case nulInName
-  case messageTooLarge
-  case outOfMemory(UInt64)
-  case sizesDoNotAddUp
-  case tooManyUnfinished
-  case unknownCall(UInt64)
-  case repeatedCall(UInt64)
-  case tooManyCalls(Int)
-
-  /// What the worker did, as the end of a sentence that begins with "the worker broke the protocol:".
-  package var description: String {
-    switch self {
-    case .payloadTooLarge(let size):
-      "a frame of \(size) bytes, at most \(Wire.payloadMax) are allowed"
-    case .unknownKind(let kind): "a frame of the unknown kind \(kind)"
-    case .unexpectedKind(let kind): "a frame of kind \(kind.rawValue), which workers do not send"
-    case .unknownFlags(let flags): "a frame with the unknown flags \(flags)"
-    case .notAGreeting: "its first frame is not a greeting of this protocol"
-    case .noCommonVersion(let lowest, let highest):
-      "it speaks versions \(lowest) to \(highest), this library speaks \(Wire.version)"
-    case .notReady: "a message before it was ready"
-    case .greetedTwice: "it greeted twice"
-    case .headTooShort: "a message whose head is cut short"
-    case .tooManyParts(let count):
-      "a message of \(count) parts, at most \(Wire.partsMax) are allowed"
-    case .nameTooLong(let size): "a name of \(size) bytes, at most \(Wire.nameMax) are allowed"
-    case .nulInName: "a name or media type with a NUL byte"
-    case .messageTooLarge: "a message of more than 1 GiB"
-    case .outOfMemory(let size): "a message of \(size) bytes, for which the host has no memory"
-    case .sizesDoNotAddUp: "a message whose parts do not add up to its size"
-    case .tooManyUnfinished: "more than \(Wire.unfinishedMax) unfinished messages"
-    case .repeatedCall(let id): "a second call \(id) while the first waits for its answer"
-    case .tooManyCalls(let most): "more than \(most) calls that wait for an answer"
-    case .unknownCall(let id): "an answer to call \(id), which was never made"
-    }
-  }
+  package static let placed: UInt8 = 2
+  /// Places in one frame.
+  package static let placesMax = payloadMax / Place.encodedSize
+  /// Bytes of all places of one frame, unless it is a whole part that is read in place.
+  package static let placedMax: UInt64 = 1 << 20
+  /// What is smaller goes in line: there it is faster.
+  package static let placedLeast = 1 << 16
+  /// What a large message places at once: little enough to stay in a processor's cache until it is copied.
+  package static let piece = 1 << 18
 }
 
 /// The 16 bytes before each payload.
@@ -82,13 +55,18 @@ package struct FrameHeader: Equatable, Sendable {
   package var size: Int
   package var kind: FrameKind
   package var more: Bool
+  package var placed = false
   package var slot: UInt16
   package var id: UInt64
 
-  package init(size: Int, kind: FrameKind, more: Bool = false, slot: UInt16 = 0, id: UInt64 = 0) {
+  package init(
+    size: Int, kind: FrameKind, more: Bool = false, placed: Bool = false, slot: UInt16 = 0,
+    id: UInt64 = 0
+  ) {
     self.size = size
     self.kind = kind
     self.more = more
+    self.placed = placed
     self.slot = slot
     self.id = id
   }
@@ -107,10 +85,11 @@ package struct FrameHeader: Equatable, Sendable {
       return (nil, Int(size))
     }
     let flags = bytes[5]
-    guard flags & ~Wire.more == 0 else { throw .unknownFlags(flags) }
+    guard flags & ~(Wire.more | Wire.placed) == 0 else { throw .unknownFlags(flags) }
     return (
       FrameHeader(
         size: Int(size), kind: kind, more: flags & Wire.more != 0,
+        placed: flags & Wire.placed != 0,
         slot: UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 6, as: UInt16.self)),
         id: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))),
       Int(size)
@@ -121,7 +100,7 @@ package struct FrameHeader: Equatable, Sendable {
   package func encode(to out: UnsafeMutableRawBufferPointer) {
     out.storeBytes(of: UInt32(size).littleEndian, toByteOffset: 0, as: UInt32.self)
     out[4] = kind.rawValue
-    out[5] = more ? Wire.more : 0
+    out[5] = (more ? Wire.more : 0) | (placed ? Wire.placed : 0)
     out.storeBytes(of: slot.littleEndian, toByteOffset: 6, as: UInt16.self)
     out.storeBytes(of: id.littleEndian, toByteOffset: 8, as: UInt64.self)
   }
@@ -129,7 +108,7 @@ package struct FrameHeader: Equatable, Sendable {
 
 extension [UInt8] {
   /// Appends an integer, little-endian.
-  mutating func appendLE<T: FixedWidthInteger>(_ value: T) {
+  package mutating func appendLE<T: FixedWidthInteger>(_ value: T) {
     for shift in stride(from: 0, to: T.bitWidth, by: 8) {
       append(UInt8(truncatingIfNeeded: value >> T(shift)))
     }

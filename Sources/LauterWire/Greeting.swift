@@ -2,17 +2,22 @@
 
 /// Each side's first frame.
 package struct Greeting: Equatable, Sendable {
-  /// How a worker can be interrupted.
+  /// What a side can do besides.
   package struct Abilities: OptionSet, Equatable, Sendable {
     package let rawValue: UInt32
     package init(rawValue: UInt32) { self.rawValue = rawValue }
     package static let interruptBySignal = Abilities(rawValue: 1)
     package static let interruptByMessage = Abilities(rawValue: 2)
+    package static let sideLane = Abilities(rawValue: 4)
+    package static let readsArena = Abilities(rawValue: 8)
+    package static let readsInPlace = Abilities(rawValue: 16)
   }
 
   package var lowest = Wire.version
   package var highest = Wire.version
   package var abilities: Abilities = []
+  /// MiB of each half of the arena: in the host's.
+  package var arenaHalf: UInt32 = 0
   package var messageMax = Wire.messageMax
   package var name = ""
 
@@ -27,7 +32,7 @@ package struct Greeting: Equatable, Sendable {
     payload.appendLE(lowest)
     payload.appendLE(highest)
     payload.appendLE(abilities.rawValue)
-    payload.appendLE(UInt32(0))
+    payload.appendLE(arenaHalf)
     payload.appendLE(messageMax)
     let name = self.name.utf8.prefix(Wire.nameMax)
     payload.appendLE(UInt16(name.count))
@@ -49,6 +54,8 @@ package struct Greeting: Equatable, Sendable {
     }
     abilities = Abilities(
       rawValue: UInt32(littleEndian: payload.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
+    arenaHalf = UInt32(
+      littleEndian: payload.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
     messageMax = UInt64(littleEndian: payload.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
     let size = Int(UInt16(littleEndian: payload.loadUnaligned(fromByteOffset: 24, as: UInt16.self)))
     guard size <= Wire.nameMax, payload.count == Greeting.fixedSize + size else {

@@ -1,22 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a worker sent, once it is whole and checked.
+/// What the other side sent, once it is whole and checked.
 package enum Arrival {
   case hello(Greeting)
   case ready
   case message(Message)
+  /// It is done with these places of our half of the arena.
+  case release([Place])
+  case credit(channel: UInt64, UInt64)
+  case need(channel: UInt64, UInt64)
+  case end(channel: UInt64)
+  /// From a host: a call is asked to stop. From a worker: it no longer waits for the answer to its own call.
+  case interrupt(call: UInt64)
+  case stop
 }
 
-/// Turns the bytes of a worker's session into arrivals; keeps what is not yet whole.
+/// Turns the bytes of a session into arrivals; keeps what is not yet whole.
 package struct Inbox {
-  /// The beginning of a frame whose end has not come.
+  /// Which side's words these are.
+  package enum Sender: Sendable { case worker, host }
+
+  /// The beginning of a frame whose end has not come; while paused, whatever was not looked at.
   private var partial: [UInt8] = []
   private var unfinished: [Message] = []
   private var greeted = false
   /// Bytes that unfinished messages have been promised.
   private var promised: UInt64 = 0
+  private let sender: Sender
+  /// Set once there is an arena.
+  package var arena: ArenaReader?
+  /// Places whose bytes were copied: to be released.
+  package private(set) var copiedPlaces: [Place] = []
+  private var copied = 0
+  /// It stopped where it was told to, or after it had copied much: `resume` goes on.
+  package private(set) var isPaused = false
 
-  package init() {}
+  /// Bytes copied out of the arena before others have their turn.
+  private static let copiedMost = 2 << 20
+
+  package init(from sender: Sender = .worker) { self.sender = sender }
 
   /// Whether nothing half-done is kept: the last byte fed was the last of a message.
   package var isAtBoundary: Bool { partial.isEmpty && unfinished.isEmpty }
@@ -28,9 +50,15 @@ package struct Inbox {
     return bytes.count - Wire.headerSize == Int(size)
   }
 
-  /// Takes in bytes, hands out what they complete, in order.
+  /// Takes in bytes, hands out what they complete, in order. Not while paused.
+  ///
+  /// - Parameters:
+  ///   - admit: asked once for each message, with its kind, its id and the size of its parts, before memory is taken for it.
+  ///   - deliver: false pauses.
   package mutating func feed(
-    _ bytes: UnsafeRawBufferPointer, _ deliver: (Arrival) throws(WireError) -> Void
+    _ bytes: UnsafeRawBufferPointer,
+    admit: (FrameHeader, Int) throws(WireError) -> Admission,
+    deliver: (Arrival) throws(WireError) -> Bool
   ) throws(WireError) {
     var rest = bytes
     if !partial.isEmpty {
@@ -45,17 +73,44 @@ package struct Inbox {
       let whole = partial
       partial.removeAll(keepingCapacity: whole.count <= 4096)
       try whole.withUnsafeBufferPointer { (frame) throws(WireError) in
-        try self.frame(UnsafeRawBufferPointer(frame), deliver)
+        try self.frame(UnsafeRawBufferPointer(frame), admit, deliver)
       }
     }
-    while rest.count >= Wire.headerSize {
+    while !isPaused, rest.count >= Wire.headerSize {
       let size = try FrameHeader.decode(rest).size
       let whole = Wire.headerSize + size
       guard rest.count >= whole else { break }
-      try frame(UnsafeRawBufferPointer(rebasing: rest[..<whole]), deliver)
+      try frame(UnsafeRawBufferPointer(rebasing: rest[..<whole]), admit, deliver)
       rest = UnsafeRawBufferPointer(rebasing: rest[whole...])
     }
     if rest.count > 0 { partial.append(contentsOf: rest) }
+  }
+
+  /// Goes on after a pause.
+  package mutating func resume(
+    admit: (FrameHeader, Int) throws(WireError) -> Admission,
+    deliver: (Arrival) throws(WireError) -> Bool
+  ) throws(WireError) {
+    guard isPaused else { return }
+    isPaused = false
+    copied = 0
+    let kept = partial
+    partial = []
+    try kept.withUnsafeBufferPointer { (bytes) throws(WireError) in
+      try feed(UnsafeRawBufferPointer(bytes), admit: admit, deliver: deliver)
+    }
+  }
+
+  /// Takes the places that are to be released.
+  package mutating func takeCopiedPlaces() -> [Place] {
+    let places = copiedPlaces
+    copiedPlaces = []
+    return places
+  }
+
+  /// Nothing is written any more into memory that was lent for this message's parts.
+  package mutating func letGo(_ kind: FrameKind, _ id: UInt64) {
+    for message in unfinished where message.kind == kind && message.id == id { message.letGo() }
   }
 
   private mutating func take(_ count: Int, from rest: inout UnsafeRawBufferPointer) {
@@ -72,37 +127,69 @@ package struct Inbox {
   }
 
   private mutating func frame(
-    _ bytes: UnsafeRawBufferPointer, _ deliver: (Arrival) throws(WireError) -> Void
+    _ bytes: UnsafeRawBufferPointer,
+    _ admit: (FrameHeader, Int) throws(WireError) -> Admission,
+    _ deliver: (Arrival) throws(WireError) -> Bool
   ) throws(WireError) {
     guard let header = try FrameHeader.decode(bytes).header else { return }
     let payload = UnsafeRawBufferPointer(rebasing: bytes[Wire.headerSize...])
+    guard let arrival = try arrival(header, payload, admit) else { return }
+    if try !deliver(arrival) { isPaused = true }
+  }
+
+  private mutating func arrival(
+    _ header: FrameHeader, _ payload: UnsafeRawBufferPointer,
+    _ admit: (FrameHeader, Int) throws(WireError) -> Admission
+  ) throws(WireError) -> Arrival? {
     guard greeted else {
       guard header.kind == .hello else { throw .notAGreeting }
       let greeting = try Greeting(decoding: payload)
       greeted = true
-      return try deliver(.hello(greeting))
+      return .hello(greeting)
     }
-    switch header.kind {
-    case .hello: throw .greetedTwice
-    case .ready: try deliver(.ready)
-    case .stop, .interrupt: throw .unexpectedKind(header.kind)
-    case .call, .output, .result, .failure:
-      if let message = try message(header, payload) { try deliver(.message(message)) }
+    switch (header.kind, sender) {
+    case (.hello, _): throw .greetedTwice
+    case (.ready, .worker): return .ready
+    case (.stop, .host): return .stop
+    case (.ready, .host), (.stop, .worker), (.output, .host): throw .unexpectedKind(header.kind)
+    case (.interrupt, _): return .interrupt(call: header.id)
+    case (.release, _): return .release(try Place.decode(payload))
+    case (.credit, _): return .credit(channel: header.id, try Inbox.number(header, payload))
+    case (.need, _): return .need(channel: header.id, try Inbox.number(header, payload))
+    case (.end, _): return .end(channel: header.id)
+    case (.call, _), (.output, _), (.result, _), (.failure, _), (.open, _), (.data, _),
+      (.cancel, _):
+      return try message(header, payload, admit).map { .message($0) }
     }
+  }
+
+  /// The payload of a frame that brings a number.
+  private static func number(
+    _ header: FrameHeader, _ payload: UnsafeRawBufferPointer
+  ) throws(WireError) -> UInt64 {
+    guard payload.count == 8 else { throw .wrongSize(header.kind, payload.count) }
+    return UInt64(littleEndian: payload.loadUnaligned(as: UInt64.self))
   }
 
   /// The message that this frame completes.
   private mutating func message(
-    _ header: FrameHeader, _ payload: UnsafeRawBufferPointer
+    _ header: FrameHeader, _ payload: UnsafeRawBufferPointer,
+    _ admit: (FrameHeader, Int) throws(WireError) -> Admission
   ) throws(WireError) -> Message? {
     let index = unfinished.firstIndex { $0.id == header.id && $0.kind == header.kind }
     let message: Message
     if let index {
       message = unfinished[index]
-      try message.append(payload)
+      if header.placed {
+        try append(payload, to: message)
+      } else {
+        try message.append(payload)
+      }
     } else {
+      guard !header.placed else { throw .badPlaces }
       message = try Message(
-        kind: header.kind, id: header.id, payload: payload, budget: Wire.messageMax - promised)
+        kind: header.kind, id: header.id, payload: payload, budget: Wire.messageMax - promised
+      ) { (size) throws(WireError) in try admit(header, size) }
     }
     if header.more {
       if index == nil {
@@ -118,5 +205,16 @@ package struct Inbox {
       promised -= UInt64(message.bodySize)
     }
     return message
+  }
+
+  private mutating func append(
+    _ payload: UnsafeRawBufferPointer, to message: Message
+  ) throws(WireError) {
+    guard let arena else { throw .badPlaces }
+    let places = try Place.decode(payload)
+    guard let count = try message.append(places, arena) else { return }
+    copiedPlaces.append(contentsOf: places)
+    copied += count
+    if copied >= Inbox.copiedMost { isPaused = true }
   }
 }

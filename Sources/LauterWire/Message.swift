@@ -18,32 +18,58 @@ package struct MessagePart {
   }
 }
 
-/// A message that arrived, in one block of memory of its own: the parts' table, the strings, the bytes.
+/// What becomes of a message's parts.
+package enum Admission {
+  /// They are kept.
+  case keep
+  /// They are put into this memory, one after the other, if it is large enough; else kept. It stays its owner's, who
+  /// says `Inbox.letGo` before it goes.
+  case into(UnsafeMutableRawBufferPointer)
+  /// Nobody wants them.
+  case drop
+}
+
+/// A message that arrived, in memory of its own: the parts' table, the strings, the bytes.
 ///
-/// Nothing in it refers to the worker's memory; everything in it was bounded before it was allocated.
+/// Everything in it was bounded before it was allocated. Nothing in it refers to the worker's memory, but parts that are
+/// read in place.
 package final class Message: @unchecked Sendable {  // immutable once complete
   package let kind: FrameKind
   package let id: UInt64
+  package let lane: UInt32
   package let parent: UInt64
   package let partCount: Int
   /// NUL-terminated.
   package let name: UnsafePointer<CChar>
   package let nameSize: Int
   private let block: UnsafeMutableRawBufferPointer
+  /// Where the parts go; nil: nowhere.
+  private var body: UnsafeMutableRawPointer?
+  /// Whether `body` is memory beside the block, and ours.
+  private let ownsBody: Bool
   /// Bytes of the parts that have arrived.
   private var filled = 0
-  private let bodyOffset: Int
   package let bodySize: Int
+  /// Whether parts in the arena may be left there: not if they were wished elsewhere.
+  private var readsInPlace: Bool
+  /// Parts that lie in the arena.
+  private var keepers: [PlaceKeeper] = []
 
-  deinit { lx_free(block.baseAddress) }
+  deinit {
+    if ownsBody, let body { lx_large_free(body, bodySize) }
+    lx_free(block.baseAddress)
+  }
+
+  private var table: UnsafeMutablePointer<MessagePart> {
+    block.baseAddress!.assumingMemoryBound(to: MessagePart.self)
+  }
 
   package var parts: UnsafeBufferPointer<MessagePart> {
-    UnsafeBufferPointer(
-      start: block.baseAddress!.assumingMemoryBound(to: MessagePart.self), count: partCount)
+    UnsafeBufferPointer(start: table, count: partCount)
   }
 
   /// What the message costs in memory.
-  package var cost: Int { block.count + 64 }
+  package var cost: Int { block.count + (ownsBody ? bodySize : 0) + 64 }
 
   /// Whether every byte has arrived.
   package var isComplete: Bool { filled == bodySize }
@@ -52,12 +78,17 @@ package final class Message: @unchecked Sendable {  // immutable once complete
   package var nameText: String { String(cString: name) }
 
   private static let headSize = 16
+  /// Bodies from here on have memory of their own.
+  private static let large = 1 << 22
 
   /// Reads the head at the beginning of a first frame's payload, and whatever of the parts follows it.
   ///
-  /// - Parameter budget: the most bytes that the parts may have.
+  /// - Parameters:
+  ///   - budget: the most bytes that the parts may have.
+  ///   - admit: asked with their size, before anything is allocated.
   package init(
-    kind: FrameKind, id: UInt64, payload: UnsafeRawBufferPointer, budget: UInt64
+    kind: FrameKind, id: UInt64, payload: UnsafeRawBufferPointer, budget: UInt64,
+    admit: (Int) throws(WireError) -> Admission
   ) throws(WireError) {
     guard payload.count >= Message.headSize else { throw .headTooShort }
     let partCount = Int(
@@ -66,7 +97,8 @@ package final class Message: @unchecked Sendable {  // immutable once complete
       UInt16(littleEndian: payload.loadUnaligned(fromByteOffset: 2, as: UInt16.self)))
     guard partCount <= Wire.partsMax else { throw .tooManyParts(partCount) }
     guard nameSize <= Wire.nameMax else { throw .nameTooLong(nameSize) }
-    let parent = UInt64(littleEndian: payload.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+    lane = UInt32(littleEndian: payload.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+    parent = UInt64(littleEndian: payload.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
 
     // First pass: every length, so that the block is allocated once and bounded.
     var cursor = Message.headSize + nameSize
@@ -92,11 +124,33 @@ package final class Message: @unchecked Sendable {  // immutable once complete
     try Message.refuseNul(payload, Message.headSize, nameSize)
 
     let tableSize = partCount * MemoryLayout<MessagePart>.stride
-    let bodyOffset = (tableSize + nameSize + 1 + typesSize + 15) & ~15
+    var blockSize = (tableSize + nameSize + 1 + typesSize + 15) & ~15
+    var within: Int?
+    var body: UnsafeMutableRawPointer?
+    var ownsBody = false
+    var readsInPlace = false
+    switch try admit(Int(bodySize)) {
+    case .drop: break
+    case .into(let memory) where memory.count >= Int(bodySize) && bodySize > 0:
+      body = memory.baseAddress
+    case .keep, .into:
+      readsInPlace = true
+      if bodySize >= Message.large {
+        body = lx_large_alloc(Int(bodySize))
+        guard body != nil else { throw .outOfMemory(bodySize) }
+        ownsBody = true
+      } else {
+        within = blockSize
+        blockSize += Int(bodySize)
+      }
+    }
     // Not Swift's allocator: where memory is short it traps, and a worker chooses this size.
-    let blockSize = bodyOffset + Int(bodySize)
-    guard let memory = lx_malloc(blockSize) else { throw .outOfMemory(UInt64(blockSize)) }
+    guard let memory = lx_malloc(blockSize) else {
+      if ownsBody, let body { lx_large_free(body, Int(bodySize)) }
+      throw .outOfMemory(UInt64(blockSize))
+    }
     let block = UnsafeMutableRawBufferPointer(start: memory, count: blockSize)
+    if let within { body = memory + within }
 
     // Second pass: copy.
     var at = tableSize
@@ -111,7 +165,7 @@ package final class Message: @unchecked Sendable {  // immutable once complete
     }
     let name = copyText(Message.headSize, nameSize)
     cursor = Message.headSize + nameSize
-    var body = bodyOffset
+    var offset = 0
     let table = block.baseAddress!.bindMemory(to: MessagePart.self, capacity: partCount)
     for index in 0..<partCount {
       let typeSize = Int(
@@ -120,19 +174,20 @@ package final class Message: @unchecked Sendable {  // immutable once complete
         UInt64(littleEndian: payload.loadUnaligned(fromByteOffset: cursor + 2, as: UInt64.self)))
       let type = copyText(cursor + 10, typeSize)
       (table + index).initialize(
-        to: MessagePart(type: type, data: UnsafeRawPointer(block.baseAddress! + body), size: size))
-      body += size
+        to: MessagePart(type: type, data: body.map { UnsafeRawPointer($0 + offset) }, size: size))
+      offset += size
       cursor += 10 + typeSize
     }
 
     self.kind = kind
     self.id = id
-    self.parent = parent
     self.partCount = partCount
     self.name = name
     self.nameSize = nameSize
     self.block = block
-    self.bodyOffset = bodyOffset
+    self.body = body
+    self.ownsBody = ownsBody
+    self.readsInPlace = readsInPlace
     self.bodySize = Int(bodySize)
     try append(UnsafeRawBufferPointer(rebasing: payload[cursor...]))
   }
@@ -147,21 +202,61 @@ package final class Message: @unchecked Sendable {  // immutable once complete
   package func append(_ bytes: UnsafeRawBufferPointer) throws(WireError) {
     guard bytes.count <= bodySize - filled else { throw .sizesDoNotAddUp }
     guard bytes.count > 0 else { return }
-    (block.baseAddress! + bodyOffset + filled).copyMemory(
-      from: bytes.baseAddress!, byteCount: bytes.count)
+    if let body { (body + filled).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count) }
     filled += bytes.count
+  }
+
+  /// Adds what lies in the arena.
+  ///
+  /// - Returns: how much of it was copied; nil if it is read in place, and comes back by `reader.returns`.
+  func append(_ places: [Place], _ reader: ArenaReader) throws(WireError) -> Int? {
+    // At most 4,096 places of at most half an arena: no sum overflows.
+    var total: UInt64 = 0
+    for place in places {
+      try reader.check(place)
+      total += place.size
+    }
+    if let returns = reader.returns, places.count == 1, let part = wholePart(places[0]) {
+      if readsInPlace {
+        table[part].data = UnsafeRawPointer(reader.map.bytes(places[0]).baseAddress)
+        keepers.append(PlaceKeeper(places[0], reader, returns))
+        filled += Int(total)
+        return nil
+      }
+    } else if total > Wire.placedMax {
+      throw .placesTooLarge(total)
+    }
+    for place in places { try append(UnsafeRawBufferPointer(reader.map.bytes(place))) }
+    return Int(total)
+  }
+
+  /// The part of which nothing has arrived and whose size the place has.
+  private func wholePart(_ place: Place) -> Int? {
+    var begin = 0
+    for index in 0..<partCount where begin <= filled {
+      let size = table[index].size
+      if begin == filled, size > 0 { return UInt64(size) == place.size ? index : nil }
+      begin += size
+    }
+    return nil
+  }
+
+  /// Forgets the parts, and lets go of memory that is not its own.
+  func letGo() {
+    readsInPlace = false
+    if !ownsBody { body = nil }
   }
 
   /// The head of a message to send.
   package static func head(
-    name: UnsafeRawBufferPointer, parent: UInt64, parts: UnsafeBufferPointer<MessagePart>,
-    typeSizes: (Int) -> Int
+    name: UnsafeRawBufferPointer, parent: UInt64, lane: UInt32 = 0,
+    parts: UnsafeBufferPointer<MessagePart>, typeSizes: (Int) -> Int
   ) -> [UInt8] {
     var head: [UInt8] = []
     head.reserveCapacity(headSize + name.count + parts.count * 32)
     head.appendLE(UInt16(parts.count))
     head.appendLE(UInt16(name.count))
-    head.appendLE(UInt32(0))
+    head.appendLE(lane)
     head.appendLE(parent)
     head.append(contentsOf: name)
     for index in 0..<parts.count {

@@ -5,61 +5,107 @@ package struct OutgoingMessage {
   package let kind: FrameKind
   package let slot: UInt16
   package let id: UInt64
-  /// Head and parts, one after the other.
-  fileprivate let payload: [UInt8]
-  fileprivate var sent = 0
+  /// Messages that have the same number here, and not 0, go in their order.
+  package let order: UInt64
+  /// The head, and what of the parts is not placed, one after the other.
+  private var payload: [UInt8]
+  private var sent = 0
+  /// What comes after the other.
+  private var stretches: [Stretch] = []
+  private var next = 0
 
+  private enum Stretch {
+    /// Of the payload.
+    case line(Int)
+    case place(Place)
+  }
+
+  /// - Parameter arena: where large parts are put as far as there is room; nil: all goes in line.
   package init(
-    kind: FrameKind, slot: UInt16 = 0, id: UInt64 = 0, head: [UInt8] = [],
-    parts: UnsafeBufferPointer<MessagePart>? = nil
+    kind: FrameKind, slot: UInt16 = 0, id: UInt64 = 0, order: UInt64 = 0, head: [UInt8] = [],
+    parts: UnsafeBufferPointer<MessagePart>? = nil, arena: ArenaWriter? = nil,
+    inPlace: Bool = false
   ) {
     self.kind = kind
     self.slot = slot
     self.id = id
-    var payload = head
-    if let parts {
-      var total = head.count
-      for part in parts { total += part.size }
-      payload.reserveCapacity(total)
-      for part in parts where part.size > 0 {
-        payload.append(contentsOf: UnsafeRawBufferPointer(start: part.data, count: part.size))
+    self.order = order
+    payload = head
+    var line = head.count
+    var total = 0
+    if let parts { for part in parts { total += part.size } }
+    if arena == nil { payload.reserveCapacity(head.count + total) }
+    for index in 0..<(parts?.count ?? 0) {
+      let part = UnsafeRawBufferPointer(start: parts![index].data, count: parts![index].size)
+      var done = 0
+      if let arena, part.count >= Wire.placedLeast {
+        let piece = inPlace && arena.hasRoom(UInt64(part.count)) ? part.count : Wire.piece
+        while done < part.count {
+          let end = min(part.count, done + piece)
+          let place = arena.put(UnsafeRawBufferPointer(rebasing: part[done..<end]))
+          guard let place else { break }
+          if line > 0 { stretches.append(.line(line)) }
+          line = 0
+          stretches.append(.place(place))
+          done = end
+        }
       }
+      payload.append(contentsOf: UnsafeRawBufferPointer(rebasing: part[done...]))
+      line += part.count - done
     }
-    self.payload = payload
+    if line > 0 || stretches.isEmpty { stretches.append(.line(line)) }
   }
 
+  /// Bytes that are kept for it here.
   package var size: Int { payload.count }
 
-  fileprivate var isSent: Bool { sent == payload.count }
+  fileprivate var isSent: Bool { next == stretches.count }
 
-  /// The next frame, at most one payload's worth.
-  fileprivate mutating func nextFrame(into out: inout [UInt8]) {
-    let count = min(payload.count - sent, Wire.payloadMax)
+  /// The next frame, at most one payload's worth. Returns the bytes of the payload in it.
+  fileprivate mutating func nextFrame(into out: inout [UInt8]) -> Int {
+    switch stretches[next] {
+    case .place(let place):
+      next += 1
+      appendHeader(to: &out, size: Place.encodedSize, placed: true)
+      place.append(to: &out)
+      return 0
+    case .line(let length):
+      let count = min(length, Wire.payloadMax)
+      if count < length { stretches[next] = .line(length - count) } else { next += 1 }
+      appendHeader(to: &out, size: count, placed: false)
+      out.append(contentsOf: payload[sent..<(sent + count)])
+      sent += count
+      return count
+    }
+  }
+
+  private func appendHeader(to out: inout [UInt8], size: Int, placed: Bool) {
     let header = FrameHeader(
-      size: count, kind: kind, more: sent + count < payload.count, slot: slot, id: id)
+      size: size, kind: kind, more: !isSent, placed: placed, slot: slot, id: id)
     withUnsafeTemporaryAllocation(byteCount: Wire.headerSize, alignment: 8) { bytes in
       header.encode(to: bytes)
       out.append(contentsOf: UnsafeRawBufferPointer(bytes))
     }
-    out.append(contentsOf: payload[sent..<(sent + count)])
-    sent += count
   }
 }
 
-/// What waits for a session that is full, or not yet ready. Calls go in their order; other messages take
-/// turns with them frame by frame, so that no answer waits behind a call's gigabyte.
+/// What waits for a session that is full, or not yet ready. Messages of one order go in it; others take turns with
+/// them frame by frame, so that no answer waits behind a call's gigabyte.
 package struct Outbox {
   /// Frames as bytes, from `tailStart` on still to be written.
   private var tail: [UInt8] = []
   private var tailStart = 0
   private var messages: [OutgoingMessage] = []
   private var turn = 0
-  /// Messages that wait and are no calls.
+  /// Frames and messages that wait and that the other side caused.
   package private(set) var answers = 0
   /// Bytes that wait.
   package private(set) var size = 0
 
   package init() {}
+
+  /// The order of calls on the lane *main*.
+  package static let mainCalls: UInt64 = 1
 
   package var isEmpty: Bool { size == 0 && messages.isEmpty }
 
@@ -71,16 +117,16 @@ package struct Outbox {
 
   package mutating func append(_ message: OutgoingMessage) {
     size += message.size + Wire.headerSize
-    if message.kind != .call { answers += 1 }
+    if message.kind.isResponse { answers += 1 }
     messages.append(message)
   }
 
-  /// Calls keep their order; answers and the rest take turns with the first of them.
+  /// The next message that is the first of its order.
   private mutating func takeTurn() {
-    let firstCall = messages.firstIndex { $0.kind == .call }
     for _ in 0..<messages.count {
       if turn >= messages.count { turn = 0 }
-      if messages[turn].kind != .call || turn == firstCall { return }
+      let order = messages[turn].order
+      if order == 0 || messages.firstIndex(where: { $0.order == order }) == turn { return }
       turn += 1
     }
     if turn >= messages.count { turn = 0 }
@@ -99,12 +145,10 @@ package struct Outbox {
           return
         }
         takeTurn()
-        let before = messages[turn].sent
-        messages[turn].nextFrame(into: &tail)
-        size += tail.count - (messages[turn].sent - before)
+        size += -messages[turn].nextFrame(into: &tail) + tail.count
         if messages[turn].isSent {
           size -= Wire.headerSize
-          if messages[turn].kind != .call { answers -= 1 }
+          if messages[turn].kind.isResponse { answers -= 1 }
           messages.remove(at: turn)
         } else {
           turn += 1

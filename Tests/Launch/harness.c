@@ -78,8 +78,8 @@ int start(worker *w, const plan *p, const options *o) {
         char path[64];
         snprintf(path, sizeof path, "/proc/self/fd/%d", page);
         int page_for_reading = open(path, O_RDONLY | O_CLOEXEC);
-        int fds[16] = {input, output[1], output[1], control[1], host, steps, session[1], page_for_reading};
-        for (int i = 0; i < o->tree_count; i++) fds[8 + i] = o->trees[i];
+        int fds[16] = {input, output[1], output[1], control[1], host, steps, session[1], page_for_reading, read_only};
+        for (int i = 0; i < o->tree_count; i++) fds[9 + i] = o->trees[i];
         char map[64], group_map[64];
         snprintf(map, sizeof map, is_root() ? "1000 60001 1" : "%d %d 1", getuid(), getuid());
         snprintf(group_map, sizeof group_map, is_root() ? "1000 60001 1" : "%d %d 1", getgid(), getgid());
@@ -95,7 +95,7 @@ int start(worker *w, const plan *p, const options *o) {
             .keep_capabilities = !(o->without & CLONE_NEWUSER),
             .init_fd = o->bad_init ? read_only : claunch_init_open(),
             .descriptors = fds,
-            .descriptor_count = (size_t)(8 + o->tree_count),
+            .descriptor_count = (size_t)(9 + o->tree_count),
         };
         int error = request.init_fd < 0 ? request.init_fd : claunch_spawn(&request, &w->result);
         if (request.init_fd >= 0 && request.init_fd != read_only) close(request.init_fd);

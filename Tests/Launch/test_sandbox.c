@@ -214,7 +214,7 @@ static void adopts_an_id_mapped_tree(void) {
                 step_private_mounts(&p);
                 step_open_tree(&p, 0, probe_folder);
                 if (mapped)
-                        step_adopt_tree(&p, 1, 8);
+                        step_adopt_tree(&p, 1, 9);
                 else
                         step_open_tree(&p, 1, folder);
                 step_identity(&p, 1000, 1000, 1);

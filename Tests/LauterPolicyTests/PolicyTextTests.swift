@@ -22,6 +22,7 @@ import Testing
         limit open-files=4096
         limit file-size=none
         limit output=none
+        limit arena=256M
         limit cpu=none
         limit wall=none
 
@@ -42,6 +43,7 @@ import Testing
         limit open-files=4096
         limit file-size=none
         limit output=none
+        limit arena=256M
         limit cpu=none
         limit wall=none
 
@@ -57,6 +59,7 @@ import Testing
         limit open-files=none
         limit file-size=none
         limit output=none
+        limit arena=256M
         limit cpu=none
         limit wall=none
 

@@ -20,7 +20,7 @@ private func drain(_ outbox: inout Outbox, room: Int) -> [UInt8] {
 
 private func message(_ kind: FrameKind, id: UInt64, _ body: [UInt8]) -> OutgoingMessage {
   OutgoingMessage(
-    kind: kind, id: id,
+    kind: kind, id: id, order: kind == .call ? 1 : 0,
     head: head([], parts: [("application/octet-stream", UInt64(body.count))]) + body)
 }
 

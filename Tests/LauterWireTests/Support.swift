@@ -60,6 +60,7 @@ enum Got: Equatable {
   case hello(String)
   case ready
   case message(FrameKind, UInt64, String, [[UInt8]], [String])
+  case other
 }
 
 /// Feeds `bytes` to a fresh inbox in pieces of `step` bytes.
@@ -71,7 +72,9 @@ func receive(_ bytes: [UInt8], step: Int = .max) throws -> [Got] {
     let piece = Array(rest.prefix(step))
     rest = rest.dropFirst(step)
     try piece.withUnsafeBytes { (bytes) in
-      try inbox.feed(bytes) { (arrival) throws(WireError) in
+      try inbox.feed(bytes) { (_, _) throws(WireError) in
+        .keep
+      } deliver: { (arrival) throws(WireError) in
         switch arrival {
         case .hello(let greeting): got.append(.hello(greeting.name))
         case .ready: got.append(.ready)
@@ -81,7 +84,9 @@ func receive(_ bytes: [UInt8], step: Int = .max) throws -> [Got] {
               message.kind, message.id, message.nameText,
               message.parts.map { Array(UnsafeRawBufferPointer(start: $0.data, count: $0.size)) },
               message.parts.map { String(cString: $0.type!) }))
+        default: got.append(.other)
         }
+        return true
       }
     }
   }

@@ -65,6 +65,36 @@ static inline void *lx_map_shared(int fd, size_t size) {
         return memory == MAP_FAILED ? NULL : memory;
 }
 static inline void lx_unmap(void *memory, size_t size) { (void)munmap(memory, size); }
+/* Both halves of an arena, the other side's to be read alone; a forked child has neither. NULL if that may not be. */
+static inline void *lx_map_arena(int fd, size_t half, int writes_first) {
+        char *memory = (char *)mmap(NULL, 2 * half, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+        if (memory == MAP_FAILED) return NULL;
+        if (mprotect(memory + (writes_first ? 0 : half), half, PROT_READ | PROT_WRITE) == 0 &&
+            madvise(memory, 2 * half, MADV_DONTFORK) == 0)
+                return memory;
+        (void)munmap(memory, 2 * half);
+        return NULL;
+}
+/* Back to the system, out of the file and every mapping of it. */
+static inline void lx_remove_pages(void *memory, size_t size) { (void)madvise(memory, size, MADV_REMOVE); }
+/* Seals for memory that two sides write, of a size that neither can change. */
+static inline long lx_seal_size(int fd) { return lx_add_seals(fd, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); }
+/* Memory for much at once: in huge pages if there are any, for each small one costs a fault. NULL if there is none. */
+static inline void *lx_large_alloc(size_t size) {
+        const size_t huge = (size_t)1 << 21;
+        size_t whole = (size + huge - 1) & ~(huge - 1);
+        char *memory = (char *)mmap(NULL, whole + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) return NULL;
+        char *aligned = (char *)(((uintptr_t)memory + huge - 1) & ~(uintptr_t)(huge - 1));
+        if (aligned > memory) (void)munmap(memory, (size_t)(aligned - memory));
+        (void)munmap(aligned + whole, huge - (size_t)(aligned - memory));
+        (void)madvise(aligned, whole, MADV_HUGEPAGE);
+        return aligned;
+}
+static inline void lx_large_free(void *memory, size_t size) {
+        const size_t huge = (size_t)1 << 21;
+        (void)munmap(memory, (size + huge - 1) & ~(huge - 1));
+}
 
 /* The control page, mapped: the worker reads it while we write. */
 static inline void lx_store_release_64(void *at, uint64_t value) {
