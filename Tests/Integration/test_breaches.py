@@ -14,7 +14,7 @@ AT_BIRTH = [
 ]  # fmt: skip
 WHEN_CALLED = [
     "frame-too-large", "frame-of-4-GiB", "unknown-flag", "kind-0", "kind-reserved", "kind-16", "stop-from-worker",
-    "interrupt-from-worker", "hello-after-ready", "message-without-head", "head-in-two-frames", "257-parts",
+    "hello-after-ready", "message-without-head", "head-in-two-frames", "257-parts",
     "parts-not-there", "name-too-long", "name-behind-end", "type-too-long", "part-larger-than-said",
     "part-smaller-than-said", "part-of-2-GiB", "sizes-overflow", "65-unfinished-messages", "answer-to-no-call",
     "call-id-again", "name-with-nul",

@@ -158,8 +158,6 @@ static int broken_when_called(const char *rule) {
                 raw_frame(0, 16, 0, call_id, zeros, 0);
         } else if (!strcmp(rule, "stop-from-worker")) {
                 raw_frame(0, STOP, 0, 0, zeros, 0);
-        } else if (!strcmp(rule, "interrupt-from-worker")) {
-                raw_frame(0, INTERRUPT, 0, call_id, zeros, 0);
         } else if (!strcmp(rule, "hello-after-ready")) {
                 hello();
         } else if (!strcmp(rule, "message-without-head")) {
