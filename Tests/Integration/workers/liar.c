@@ -139,6 +139,72 @@ static int burdensome(const char *rule) {
         return 1;
 }
 
+/* A result whose bytes are said to be at places that they may not be at. */
+static int misplaced(const char *rule) {
+        static uint8_t payload[FRAME_MAX];
+        static struct place many[4096];
+        const uint64_t half = arena_half;
+        struct place place = {half, 8};
+        uint8_t kind = RESULT;
+        size_t count = 1;
+        uint64_t size = 8;
+        if (!strcmp(rule, "place-honest")) {
+                memcpy(arena + half, "the deed", 8);
+        } else if (!strcmp(rule, "place-in-host-half")) {
+                place.offset = half - 8;
+        } else if (!strcmp(rule, "place-across-the-end")) {
+                place.offset = 2 * half - 4;
+        } else if (!strcmp(rule, "place-behind-the-end")) {
+                place.offset = 2 * half;
+        } else if (!strcmp(rule, "place-wraps")) {
+                place = (struct place){UINT64_MAX - 4, 8};
+        } else if (!strcmp(rule, "place-size-wraps")) {
+                place = (struct place){half + 8, UINT64_MAX - 7}, size = 1 << 20;
+        } else if (!strcmp(rule, "place-of-nothing")) {
+                place.size = 0;
+        } else if (!strcmp(rule, "place-larger-than-the-part")) {
+                place.size = 9;
+        } else if (!strcmp(rule, "place-smaller-than-the-part")) {
+                place.size = 7;
+        } else if (!strcmp(rule, "places-of-more-than-1-MiB")) {
+                place.size = size = (1 << 20) + 1;
+        } else if (!strcmp(rule, "places-of-4-GiB-together")) {
+                for (count = 0; count < 4096; count++) many[count] = (struct place){half, 1 << 20};
+                size = 1 << 30;
+        } else if (!strcmp(rule, "place-cut-short")) {
+                count = 0;
+        } else if (!strcmp(rule, "places-none")) {
+                count = 0;
+        } else if (!strcmp(rule, "place-for-a-head")) {
+                size = 0;
+        } else if (!strcmp(rule, "places-never-given-released")) {
+                raw_frame(sizeof place, RELEASE, 0, 0, &place, sizeof place);
+                return 1;
+        } else if (!strcmp(rule, "places-half-released")) {
+                raw_frame(9, RELEASE, 0, 0, payload, 9);
+                return 1;
+        } else if (!strcmp(rule, "places-released-twice")) {
+                /* The call's part came in line, for it is small: what the host placed is none of it. */
+                place = (struct place){0, 1 << 16};
+                raw_frame(sizeof place, RELEASE, 0, 0, &place, sizeof place);
+                raw_frame(sizeof place, RELEASE, 0, 0, &place, sizeof place);
+                return 1;
+        } else {
+                return 0;
+        }
+        if (size > 0) {
+                size_t used = one_part(payload, "", 0, size);
+                send_frame(kind, MORE, call_id, payload, (uint32_t)used);
+        }
+        if (!strcmp(rule, "place-cut-short"))
+                raw_frame(15, kind, PLACED, call_id, &place, 15);
+        else if (count > 1)
+                send_places(kind, 0, call_id, many, count);
+        else
+                send_places(kind, 0, call_id, &place, count);
+        return 1;
+}
+
 static int broken_when_called(const char *rule) {
         static uint8_t zeros[1 << 20], payload[FRAME_MAX];
         size_t used;
@@ -149,13 +215,15 @@ static int broken_when_called(const char *rule) {
         } else if (!strcmp(rule, "frame-of-4-GiB")) {
                 raw_frame(0xffffffffu, RESULT, 0, call_id, zeros, 1024);
         } else if (!strcmp(rule, "unknown-flag")) {
-                raw_frame(0, RESULT, 2, call_id, zeros, 0);
+                raw_frame(0, RESULT, 4, call_id, zeros, 0);
         } else if (!strcmp(rule, "kind-0")) {
                 raw_frame(0, 0, 0, call_id, zeros, 0);
         } else if (!strcmp(rule, "kind-reserved")) {
                 raw_frame(0, 7, 0, call_id, zeros, 0);
         } else if (!strcmp(rule, "kind-16")) {
                 raw_frame(0, 16, 0, call_id, zeros, 0);
+        } else if (!strncmp(rule, "place", 5)) {
+                return misplaced(rule);
         } else if (!strcmp(rule, "stop-from-worker")) {
                 raw_frame(0, STOP, 0, 0, zeros, 0);
         } else if (!strcmp(rule, "hello-after-ready")) {
@@ -263,7 +331,13 @@ int main(int count, char **arguments) {
         const char *rule = count > 1 ? arguments[1] : "";
         signal(SIGINT, SIG_IGN);
         if (!broken_at_birth(rule)) {
-                hello();
+                /* With a second argument it knows of no arena, and names places in it nevertheless. */
+                if (!strncmp(rule, "place", 5) && count == 2) map_arena();
+                if (!strncmp(rule, "place", 5)) {
+                        send_hello(MAGIC, 1, 1, arena ? 9 : 1, "liar");
+                } else {
+                        hello();
+                }
                 send_frame(READY, 0, 0, NULL, 0);
                 for (struct message *m; (m = read_message()); free_message(m)) {
                         if (m->kind == STOP) exit(0);

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+
 /* What a worker in C needs of docs/protocol.md, written from that page alone, so that it checks the page as well. */
+
 #pragma once
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,11 +17,21 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { SESSION = 3, PAGE = 4, FRAME_MAX = 65536, MORE = 1, NAME_MAX_BYTES = 255, PARTS_MAX = 256 };
-enum { HELLO = 1, READY = 2, CALL = 3, OUTPUT = 4, RESULT = 5, FAILURE = 6, STOP = 8, INTERRUPT = 9 };
+enum {
+        SESSION = 3,
+        PAGE = 4,
+        ARENA = 5,
+        FRAME_MAX = 65536,
+        MORE = 1,
+        PLACED = 2,
+        NAME_MAX_BYTES = 255,
+        PARTS_MAX = 256
+};
+enum { HELLO = 1, READY = 2, CALL = 3, OUTPUT = 4, RESULT = 5, FAILURE = 6, STOP = 8, INTERRUPT = 9, RELEASE = 10 };
 #define MAGIC 0x5254554Cu
 
 struct frame {
@@ -52,6 +68,10 @@ struct part {
         uint8_t *data;
         uint64_t size;
 };
+
+struct place {
+        uint64_t offset, size;
+} __attribute__((packed));
 
 /* A whole message. `bytes` holds head and parts; `parts` point into it. */
 struct message {
@@ -129,6 +149,41 @@ static void send_hello(uint32_t magic, uint16_t lowest, uint16_t highest, uint32
         memcpy(payload, &greeting, sizeof greeting);
         memcpy(payload + sizeof greeting, name, length);
         send_frame(HELLO, 0, 0, payload, (uint32_t)(sizeof greeting + length));
+}
+
+/* The arena: ours is the second half. Room is taken from its beginning on, and is free again when all has come back. */
+static uint8_t *arena;
+static uint64_t arena_half, arena_used, arena_out;
+
+static inline void map_arena(void) {
+        struct stat status;
+        if (fstat(ARENA, &status) < 0 || !S_ISREG(status.st_mode)) return;
+        arena_half = (uint64_t)status.st_size / 2;
+        arena = mmap(NULL, 2 * arena_half, PROT_READ | PROT_WRITE, MAP_SHARED, ARENA, 0);
+        if (arena == MAP_FAILED) _exit(93);
+}
+
+static void send_places(uint8_t kind, uint8_t flags, uint64_t id, const struct place *places, size_t count) {
+        send_frame(kind, (uint8_t)(flags | PLACED), id, places, (uint32_t)(count * sizeof *places));
+}
+
+static void released(const uint8_t *payload, size_t size) {
+        for (size_t at = 0; at + sizeof(struct place) <= size; at += sizeof(struct place)) {
+                struct place place;
+                memcpy(&place, payload + at, sizeof place);
+                arena_out -= place.size;
+        }
+        if (arena_out == 0) arena_used = 0;
+}
+
+/* Room for `size` bytes; `place->size` is 0 if there is none. */
+static inline uint8_t *take_place(struct place *place, uint64_t size) {
+        *place = (struct place){arena_half + arena_used, size};
+        if (!arena || size > arena_half - arena_used) place->size = 0;
+        if (!place->size) return NULL;
+        arena_used += size;
+        arena_out += size;
+        return arena + place->offset;
 }
 
 /* The head and then the bytes, in frames as full as they may be. */
@@ -216,13 +271,39 @@ static void free_message(struct message *m) {
         free(m);
 }
 
+static unsigned long long placed_frames;
+
+/* Places of the host's, which is trusted, and checked all the same. */
+static uint64_t sum_of(const uint8_t *places, size_t size) {
+        uint64_t sum = 0;
+        if (!arena || size == 0 || size % sizeof(struct place)) die("places that are none");
+        for (size_t at = 0; at < size; at += sizeof(struct place)) {
+                struct place place;
+                memcpy(&place, places + at, sizeof place);
+                if (place.size == 0 || place.size > arena_half || place.offset > arena_half - place.size)
+                        die("a place outside the host's half");
+                sum += place.size;
+        }
+        if (sum > 1 << 20) die("more than 1 MiB in one frame");
+        return sum;
+}
+
+static void copy_places(uint8_t *to, const uint8_t *places, size_t size) {
+        for (size_t at = 0; at < size; at += sizeof(struct place)) {
+                struct place place;
+                memcpy(&place, places + at, sizeof place);
+                memcpy(to, arena + place.offset, place.size);
+                to += place.size;
+        }
+}
+
 /* The next whole message (or STOP, INTERRUPT, HELLO frame as one without parts); NULL at the end of the session. */
 static struct message *read_message(void) {
         static struct message *unfinished;
         for (;;) {
                 struct frame frame;
                 if (!read_all(&frame, sizeof frame)) return NULL;
-                if (frame.size > FRAME_MAX || (frame.flags & ~MORE)) die("a bad frame");
+                if (frame.size > FRAME_MAX || (frame.flags & ~(MORE | PLACED))) die("a bad frame");
                 struct message **at = &unfinished;
                 while (*at && !((*at)->id == frame.id && (*at)->kind == frame.kind)) at = &(*at)->next;
                 struct message *m = *at;
@@ -233,12 +314,30 @@ static struct message *read_message(void) {
                         at = &unfinished;
                         unfinished = m;
                 }
-                if (m->size + frame.size > m->room) {
-                        m->room = (m->size + frame.size) * 2;
+                static uint8_t places[FRAME_MAX];
+                uint64_t size = frame.size;
+                if (frame.flags & PLACED) {
+                        if (!read_all(places, frame.size)) return NULL;
+                        size = sum_of(places, frame.size);
+                        placed_frames++;
+                }
+                if (m->size + size > m->room) {
+                        m->room = (m->size + size) * 2;
                         m->bytes = realloc(m->bytes, m->room);
                 }
-                if (!read_all(m->bytes + m->size, frame.size)) return NULL;
-                m->size += frame.size;
+                if (frame.flags & PLACED) {
+                        copy_places(m->bytes + m->size, places, frame.size);
+                        send_frame(RELEASE, 0, 0, places, frame.size);
+                } else if (!read_all(m->bytes + m->size, frame.size)) {
+                        return NULL;
+                }
+                m->size += size;
+                if (frame.kind == RELEASE) {
+                        released(m->bytes, m->size);
+                        *at = m->next;
+                        free_message(m);
+                        continue;
+                }
                 if (frame.flags & MORE) continue;
                 *at = m->next;
                 m->next = NULL;

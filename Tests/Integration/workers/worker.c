@@ -76,6 +76,33 @@ static void ask_host(const struct message *m) {
         }
 }
 
+/* A result of one part, its bytes through the arena as far as there is room, else in line. */
+static void send_placed(uint64_t id, uint64_t size, uint64_t piece) {
+        uint8_t payload[64];
+        struct head head = {.parts = 1};
+        struct part_head part = {.type_length = 3, .size = size};
+        memcpy(payload, &head, sizeof head);
+        memcpy(payload + sizeof head, &part, sizeof part);
+        memcpy(payload + sizeof head + sizeof part, "a/b", 3);
+        send_frame(RESULT, size > 0 ? MORE : 0, id, payload, sizeof head + sizeof part + 3);
+        for (uint64_t sent = 0; sent < size;) {
+                static uint8_t line[FRAME_MAX];
+                uint64_t count = size - sent < piece ? size - sent : piece;
+                struct place place;
+                uint8_t *bytes = take_place(&place, count);
+                if (!bytes) {
+                        bytes = line;
+                        if (count > FRAME_MAX) count = FRAME_MAX;
+                }
+                for (uint64_t i = 0; i < count; i++) bytes[i] = pattern(sent + i);
+                sent += count;
+                if (bytes == line)
+                        send_frame(RESULT, sent < size ? MORE : 0, id, line, (uint32_t)count);
+                else
+                        send_places(RESULT, sent < size ? MORE : 0, id, &place, 1);
+        }
+}
+
 /* A child that holds the session, the streams and everything else open, and that nothing but SIGKILL ends. */
 static void leave_child(void) {
         if (fork() != 0) return;
@@ -105,6 +132,25 @@ static void serve(struct message *m) {
                 for (uint64_t i = 0; i < part.size; i++) part.data[i] = pattern(i);
                 send_message(RESULT, m->id, "", 0, &part, 1);
                 free(part.data);
+        } else if (!strcmp(verb, "place")) { /* size, piece: bytes through the arena, in pieces of that size */
+                send_placed(m->id, strtoull(text_of(m, 0), NULL, 10), strtoull(text_of(m, 1), NULL, 10));
+        } else if (!strcmp(verb, "placed")) { /* how many frames came through the arena */
+                result_number(m, placed_frames);
+        } else if (!strcmp(verb, "out")) { /* bytes of ours that have not come back */
+                result_number(m, arena_out);
+        } else if (!strcmp(verb, "poke")) { /* offset in our half, byte */
+                arena[arena_half + (uint64_t)number] = (uint8_t)atoi(text_of(m, 1));
+                result_empty(m);
+        } else if (!strcmp(verb, "blocks")) { /* bytes that the arena takes up */
+                struct stat status;
+                result_number(m, fstat(ARENA, &status) < 0 ? 0 : (unsigned long long)status.st_blocks * 512);
+        } else if (!strcmp(verb,
+                           "seals")) { /* what the kernel says to a change of the arena's size, and to a further seal */
+                int shrunk = ftruncate(ARENA, 0) < 0 ? errno : 0, grown = ftruncate(ARENA, 1L << 34) < 0 ? errno : 0;
+                int sealed = fcntl(ARENA, F_ADD_SEALS, F_SEAL_WRITE) < 0 ? errno : 0;
+                char text[64];
+                snprintf(text, sizeof text, "%d %d %d", shrunk, grown, sealed);
+                result_text(m, text);
         } else if (!strcmp(verb, "print")) { /* fd, text */
                 write_stream((int)number, m->parts[1].data, m->parts[1].size);
                 result_empty(m);
@@ -188,11 +234,13 @@ int main(int count, char **arguments) {
                         slow = atol(arguments[++i]);
                 else if (!strcmp(arguments[i], "by-message"))
                         interrupts = 2;
+                else if (!strcmp(arguments[i], "arena"))
+                        interrupts |= 8, map_arena();
                 else if (!strcmp(arguments[i], "print-first"))
                         write_stream(2, arguments[i + 1], strlen(arguments[i + 1])), i++;
         }
         map_page();
-        signal(SIGINT, interrupts == 1 ? on_interrupt : SIG_IGN);
+        signal(SIGINT, interrupts & 1 ? on_interrupt : SIG_IGN);
         send_hello(MAGIC, 1, 1, interrupts, "test worker");
         nap(slow);
         send_frame(READY, 0, 0, NULL, 0);
