@@ -42,6 +42,7 @@ extension Host {
     try checkFork()
     return try locked { () throws(HostError) in
       let worker = try worker(workerId)
+      takeReturns()
       guard worker.hasSession else {
         throw .state(workerId, "runs a program, which takes no calls")
       }

@@ -96,7 +96,7 @@ extension Host {
 
   /// Takes what programs are done with that they read in place.
   func takeReturns() {
-    guard let returns else { return }
+    guard let returns, !workers.isEmpty else { return }
     for (owner, place) in returns.take() {
       guard let worker = workers[owner], worker.session != nil else { continue }
       release([place], worker)

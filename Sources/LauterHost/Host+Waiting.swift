@@ -139,6 +139,7 @@ extension Host {
       while true {
         let due = try locked { () throws(HostError) -> UInt64? in
           defer { ownWaiter = nil }
+          takeReturns()
           if hasSlept {
             ownWaiter = waiter
             waiter?.clear()

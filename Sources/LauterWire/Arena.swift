@@ -130,9 +130,15 @@ package final class ArenaWriter {
   }
 
   /// Puts bytes there; nil if there is no room.
-  package func put(_ bytes: UnsafeRawBufferPointer) -> Place? {
+  ///
+  /// - Parameter stays: whether they are read while they are in the cache still.
+  package func put(_ bytes: UnsafeRawBufferPointer, stays: Bool = true) -> Place? {
     guard let place = take(UInt64(bytes.count)) else { return nil }
-    map.bytes(place).copyMemory(from: bytes)
+    if stays {
+      map.bytes(place).copyMemory(from: bytes)
+    } else {
+      lx_copy_past_cache(map.bytes(place).baseAddress, bytes.baseAddress, bytes.count)
+    }
     return place
   }
 

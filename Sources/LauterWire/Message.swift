@@ -79,7 +79,7 @@ package final class Message: @unchecked Sendable {  // immutable once complete
 
   private static let headSize = 16
   /// Bodies from here on have memory of their own.
-  private static let large = 1 << 22
+  static let large = 1 << 22
 
   /// Reads the head at the beginning of a first frame's payload, and whatever of the parts follows it.
   ///
@@ -226,7 +226,19 @@ package final class Message: @unchecked Sendable {  // immutable once complete
     } else if total > Wire.placedMax {
       throw .placesTooLarge(total)
     }
-    for place in places { try append(UnsafeRawBufferPointer(reader.map.bytes(place))) }
+    guard Int(total) <= bodySize - filled else { throw .sizesDoNotAddUp }
+    for place in places {
+      let bytes = reader.map.bytes(place)
+      if let body {
+        // What is large is looked at later, if at all; the arena's pieces had better stay in the cache.
+        if bodySize >= Message.large {
+          lx_copy_past_cache(body + filled, bytes.baseAddress, bytes.count)
+        } else {
+          (body + filled).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
+        }
+      }
+      filled += bytes.count
+    }
     return Int(total)
   }
 

@@ -42,7 +42,8 @@ package struct OutgoingMessage {
         let piece = inPlace && arena.hasRoom(UInt64(part.count)) ? part.count : Wire.piece
         while done < part.count {
           let end = min(part.count, done + piece)
-          let place = arena.put(UnsafeRawBufferPointer(rebasing: part[done..<end]))
+          let place = arena.put(
+            UnsafeRawBufferPointer(rebasing: part[done..<end]), stays: total < Message.large)
           guard let place else { break }
           if line > 0 { stretches.append(.line(line)) }
           line = 0

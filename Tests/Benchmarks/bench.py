@@ -245,10 +245,31 @@ def crowd_costs(report: Report, costs: tuple, born: list, count: int):
     report.add("last / first", last / first, "", note="the kernel's part grows with the machine's processes")
 
 
+#: What host.c's `bulk` prints.
+BULKS = ("in, raw Unix stream", "out, raw Unix stream", "in, a call's part", "out, a result's part",
+         "memcpy, memory touched before", "out, into the caller's memory", "out, read in place")
+
+
+def bulk(report: Report, programs: Programs, runs: int):
+    for pinned in (True, False):
+        host = Host(programs.host)
+        host.ask("pin", 0 if pinned else -1)
+        times = in_turns(runs, {"bulk": lambda: host.ask("bulk", programs.echo, BULK)})["bulk"]
+        host.close()
+        where = "one core" if pinned else "unpinned"
+        raw_in, raw_out, part_in, part_out, copy, into, in_place = (
+            report.times(f"50 MB {name}, {where}", [run[index] for run in times]) for index, name in enumerate(BULKS))
+        report.add(f"50 MB in, part / memcpy, {where}", part_in / copy, "")
+        report.add(f"50 MB in, part / raw stream, {where}", part_in / raw_in, "")
+        report.add(f"50 MB out, library's memory / memcpy, {where}", part_out / copy, "", bar=1 / 0.35)
+        report.add(f"50 MB out, caller's memory / memcpy, {where}", into / copy, "", bar=1 / 0.45)
+        report.add(f"50 MB out, caller's memory / raw stream, {where}", into / raw_out, "", bar=1 / 1.5)
+        report.add(f"50 MB out, read in place / memcpy, {where}", in_place / copy, "", bar=1 / 0.85)
+
+
 def beside(report: Report, programs: Programs, runs: int, python: str):
     host = Host(programs.host)
     times = in_turns(runs, {
-        "bulk": lambda: host.ask("bulk", programs.echo, BULK),
         "kill": lambda: host.ask("kill", programs.echo)[0],
         "start": lambda: host.ask("python-start", python)[0],
         "bare": lambda: host.ask("bare-python", python)[0],
@@ -262,11 +283,6 @@ def beside(report: Report, programs: Programs, runs: int, python: str):
     report.times("execute \"1+1\" in Python", [time for many in times["execute"] for time in many])
     report.times("interrupt of `while True` until done", times["interrupt"])
     report.times("kill until its exited event", times["kill"])
-    columns = ("50 MB in, raw Unix stream", "50 MB out, raw Unix stream", "50 MB in, a call's part",
-               "50 MB out, a result's part")
-    middles = [report.times(name, [run[index] for run in times["bulk"]]) for index, name in enumerate(columns)]
-    report.add("50 MB in, part / raw", middles[2] / middles[0], "")
-    report.add("50 MB out, part / raw", middles[3] / middles[1], "")
 
 
 def main():
@@ -275,9 +291,9 @@ def main():
     parser.add_argument("--python", default="/usr/bin/python3", help="the interpreter (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer runs: a look, not a verdict")
     parser.add_argument("--json", type=Path, help="where to keep the numbers")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="launches, filter, calls, library, crowd, beside (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="launches, filter, calls, bulk, library, crowd, beside (default: all)")
     options = parser.parse_args()
-    parts = options.parts or ["launches", "filter", "calls", "library", "crowd", "beside"]
+    parts = options.parts or ["launches", "filter", "calls", "bulk", "library", "crowd", "beside"]
     runs = 10 if options.quick else 60
     programs = Programs(options.build.resolve())
     report = Report()
@@ -285,6 +301,7 @@ def main():
         "launches": lambda: launches(report, programs, runs * 2),
         "filter": lambda: filters(report, programs, runs),
         "calls": lambda: calls(report, programs, runs, 200),
+        "bulk": lambda: bulk(report, programs, max(runs // 2, 10)),
         "library": lambda: library(report, programs, runs),
         "crowd": lambda: crowd(report, programs, max(runs // 3, 6), 200 if options.quick else 1000),
         "beside": lambda: beside(report, programs, max(runs // 2, 10), options.python),

@@ -125,6 +125,40 @@ void measure_calls(lauter_host *host, const char *program, int count) {
         printf("\n");
 }
 
+/* The result into memory of ours, that is touched. */
+static void call_into(lauter_host *host, lauter_worker worker, void *memory, uint64_t size) {
+        static lauter_event event = {.size = sizeof event};
+        lauter_part part = {"application/octet-stream", &size, sizeof size};
+        lauter_call id;
+        must(lauter_call_start(host, worker, LAUTER_LANE_MAIN, "give", &part, 1, -1, 0, &id, &error));
+        must(lauter_call_into(host, id, memory, size, &error));
+        must(lauter_call_wait(host, id, -1, &event, &error));
+        if (event.status != LAUTER_OK || event.part_count != 1 || event.parts[0].data != memory) {
+                fprintf(stderr, "the result is not where it was wanted: status %d\n", event.status);
+                exit(1);
+        }
+        lauter_event_clear(&event);
+}
+
+/* The result where the worker put it. */
+static void take_in_place(lauter_host *host, const char *program, uint64_t size) {
+        static lauter_worker worker;
+        if (!worker) {
+                lauter_policy *policy;
+                lauter_launch *launch;
+                must(lauter_policy_new("notebook", &policy, &error));
+                must(lauter_policy_set(policy, "read", program, &error));
+                must(lauter_launch_new("worker", &launch, &error));
+                must(lauter_launch_set(launch, "argument", program, &error));
+                must(lauter_launch_set(launch, "parts", "in-place", &error));
+                must(lauter_spawn(host, policy, launch, 0, &worker, &error));
+                must(lauter_worker_wait_ready(host, worker, -1, &error));
+                lauter_policy_free(policy);
+                lauter_launch_free(launch);
+        }
+        call(host, worker, "give", &size, sizeof size, size);
+}
+
 void measure_bulk(lauter_host *host, const char *program, size_t size) {
         lauter_worker worker = echo_worker(host, program);
         int peer = raw_peer(0);
@@ -132,13 +166,18 @@ void measure_bulk(lauter_host *host, const char *program, size_t size) {
         static size_t room;
         char byte;
         uint64_t wanted = size;
-        double at[5];
+        double at[9];
+        static char *other;
         if (room < size) {
                 data = realloc(data, size);
                 must_system(data ? 0 : -1, "realloc");
                 memset(data, 7, size);
+                other = realloc(other, size);
+                must_system(other ? 0 : -1, "realloc");
+                memset(other, 7, size);
                 room = size;
                 call(host, worker, "give", &wanted, sizeof wanted, size); /* it makes the bytes at the first time */
+                take_in_place(host, program, size);
         }
         at[0] = now_us();
         order_peer(peer, SWALLOW, size);
@@ -152,5 +191,13 @@ void measure_bulk(lauter_host *host, const char *program, size_t size) {
         at[3] = now_us();
         call(host, worker, "give", &wanted, sizeof wanted, size);
         at[4] = now_us();
-        printf("%.1f %.1f %.1f %.1f\n", at[1] - at[0], at[2] - at[1], at[3] - at[2], at[4] - at[3]);
+        memcpy(other, data, size);
+        at[5] = now_us();
+        call_into(host, worker, other, size);
+        at[6] = now_us();
+        at[7] = now_us();
+        take_in_place(host, program, size);
+        at[8] = now_us();
+        printf("%.1f %.1f %.1f %.1f %.1f %.1f %.1f\n", at[1] - at[0], at[2] - at[1], at[3] - at[2], at[4] - at[3],
+               at[5] - at[4], at[6] - at[5], at[8] - at[7]);
 }

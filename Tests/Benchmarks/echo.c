@@ -5,11 +5,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SESSION = 3, PAYLOAD_MAX = 65536, MORE = 1 };
-enum { HELLO = 1, READY = 2, CALL = 3, RESULT = 5, STOP = 8 };
+enum { SESSION = 3, ARENA = 5, PAYLOAD_MAX = 65536, MORE = 1, PLACED = 2, PIECE = 1 << 18, PIECES = 8 };
+enum { HELLO = 1, READY = 2, CALL = 3, RESULT = 5, STOP = 8, RELEASE = 10 };
 
 struct frame {
         uint32_t size;
@@ -28,6 +29,25 @@ struct part_head {
         uint16_t type_length;
         uint64_t size;
 } __attribute__((packed));
+
+struct place {
+        uint64_t offset, size;
+} __attribute__((packed));
+
+/* The host's half and ours, of which a few pieces are used again and again: they stay in the cache. */
+static uint8_t *arena;
+static uint64_t half;
+static int is_out[PIECES];
+/* The host leaves whole parts where they are. */
+static int in_place;
+
+static void released(const uint8_t *payload, size_t size) {
+        for (; size >= sizeof(struct place); payload += sizeof(struct place), size -= sizeof(struct place)) {
+                struct place place;
+                memcpy(&place, payload, sizeof place);
+                is_out[(place.offset - half) / PIECE] = 0;
+        }
+}
 
 static const char type[] = "application/octet-stream";
 
@@ -62,6 +82,52 @@ static const uint8_t *take(size_t size) {
         return buffer + used - size;
 }
 
+static struct frame next_frame(const uint8_t **payload) {
+        struct frame frame;
+        memcpy(&frame, take(sizeof frame), sizeof frame);
+        if (frame.size > PAYLOAD_MAX) _exit(1);
+        *payload = take(frame.size);
+        if (frame.kind == RELEASE) released(*payload, frame.size);
+        return frame;
+}
+
+static void answer_placed(uint64_t id, const uint8_t *data, uint64_t size) {
+        struct {
+                struct frame frame;
+                struct head head;
+                struct part_head part;
+                char type[sizeof type - 1];
+        } __attribute__((packed)) first = {.frame = {.kind = RESULT, .flags = MORE, .id = id},
+                                           .head = {.parts = 1},
+                                           .part = {.type_length = sizeof type - 1, .size = size}};
+        memcpy(first.type, type, sizeof first.type);
+        first.frame.size = sizeof first - sizeof first.frame;
+        write_all(&first, sizeof first);
+        for (uint64_t done = 0, piece; done < size; done += piece) {
+                int number = 0;
+                if (in_place) memset(is_out, 0, sizeof is_out); /* one part at a time, and it has come back by now */
+                while (number < PIECES && is_out[number]) number++;
+                if (number == PIECES) {
+                        const uint8_t *payload;
+                        if (next_frame(&payload).kind != RELEASE) _exit(1);
+                        piece = 0;
+                        continue;
+                }
+                piece = size - done < PIECE && !in_place ? size - done : in_place ? size : PIECE;
+                struct {
+                        struct frame frame;
+                        struct place place;
+                } __attribute__((packed)) next = {.frame = {.size = sizeof(struct place),
+                                                            .kind = RESULT,
+                                                            .flags = (done + piece < size ? MORE : 0) | PLACED,
+                                                            .id = id},
+                                                  .place = {half + (uint64_t)number * PIECE, piece}};
+                memcpy(arena + next.place.offset, data + done, piece);
+                is_out[number] = 1;
+                write_all(&next, sizeof next);
+        }
+}
+
 static void answer(uint64_t id, const uint8_t *data, uint64_t size, int has_part) {
         static uint8_t out[sizeof(struct frame) + PAYLOAD_MAX];
         struct head head = {.parts = has_part ? 1 : 0};
@@ -74,6 +140,7 @@ static void answer(uint64_t id, const uint8_t *data, uint64_t size, int has_part
                 memcpy(out + at + sizeof part, type, part.type_length);
                 at += sizeof part + part.type_length;
         }
+        if (arena && size > PAYLOAD_MAX) return answer_placed(id, data, size);
         for (;;) {
                 size_t piece = size < sizeof out - at ? size : sizeof out - at;
                 if (piece > 0) memcpy(out + at, data, piece);
@@ -99,25 +166,48 @@ int main(void) {
                 uint16_t name_length;
                 char name[4];
                 struct frame ready;
-        } __attribute__((packed)) greeting = {{.size = 30, .kind = HELLO}, 0x5254554C,     1, 1, 0, 0, 1u << 30, 4,
+        } __attribute__((packed)) greeting = {{.size = 30, .kind = HELLO}, 0x5254554C,     1, 1, 8, 0, 1u << 30, 4,
                                               {'e', 'c', 'h', 'o'},        {.kind = READY}};
         write_all(&greeting, sizeof greeting);
+        const uint8_t *payload;
+        struct frame frame = next_frame(&payload);
+        uint32_t abilities, mib;
+        if (frame.kind != HELLO || frame.size < 16) return 1;
+        memcpy(&abilities, payload + 8, sizeof abilities);
+        memcpy(&mib, payload + 12, sizeof mib);
+        in_place = (abilities & 16) != 0;
+        half = (uint64_t)mib << 20;
+        if (half > 0) arena = mmap(NULL, 2 * half, PROT_READ | PROT_WRITE, MAP_SHARED, ARENA, 0);
+        if (half > 0 && arena == MAP_FAILED) return 1;
         uint8_t *body = NULL;
         size_t filled = 0, room = 0;
         for (;;) {
-                struct frame frame;
-                memcpy(&frame, take(sizeof frame), sizeof frame);
-                if (frame.size > PAYLOAD_MAX) return 1;
-                const uint8_t *payload = take(frame.size);
+                frame = next_frame(&payload);
                 if (frame.kind == STOP) return 0;
                 if (frame.kind != CALL) continue;
-                if (filled + frame.size > room) {
-                        room = 2 * (filled + frame.size);
+                struct place place;
+                uint64_t size = frame.size;
+                if (frame.flags & PLACED) {
+                        if (frame.size != sizeof place) return 1;
+                        memcpy(&place, payload, sizeof place);
+                        size = place.size;
+                        payload = arena + place.offset;
+                }
+                if (filled + size > room) {
+                        room = 2 * (filled + size);
                         body = realloc(body, room);
                         if (!body) return 1;
                 }
-                memcpy(body + filled, payload, frame.size);
-                filled += frame.size;
+                memcpy(body + filled, payload, size);
+                filled += size;
+                if (frame.flags & PLACED) {
+                        struct {
+                                struct frame frame;
+                                struct place place;
+                        } __attribute__((packed))
+                        back = {.frame = {.size = sizeof place, .kind = RELEASE}, .place = place};
+                        write_all(&back, sizeof back);
+                }
                 if (frame.flags & MORE) continue;
                 struct head head;
                 struct part_head part;

@@ -10,7 +10,7 @@
  *     filter PRESET PROGRAM COUNT        its instructions (0: they cannot be read here), and COUNT times of loading it
  *     costs PRESET PROGRAM               nanoseconds a call: see costs.c; "outside" is without a sandbox
  *     calls PROGRAM COUNT                COUNT raw round trips, COUNT with a peer in another session, COUNT calls: a line each
- *     bulk PROGRAM BYTES                 raw_in_us raw_out_us call_in_us call_out_us
+ *     bulk PROGRAM BYTES                 raw_in_us raw_out_us call_in_us call_out_us memcpy_us into_us in_place_us
  *     kill PROGRAM                       exited_us
  *     python-start PYTHON                ready_us
  *     bare-python PYTHON                 first_us

@@ -23,7 +23,7 @@ class Programs:
         self.folder.mkdir(parents=True, exist_ok=True)
         # Everybody may go there: a worker of root's has another user id.
         self.first_byte = self._compile("musl-gcc", "first_byte", ["-static"], "first_byte.c")
-        self.echo = self._compile("musl-gcc", "echo", ["-static"], "echo.c")
+        self.echo = self._compile("cc", "echo", ["-static"], "echo.c")
         self.costs = self._compile("musl-gcc", "costs", ["-static"], "costs.c")
         self.load = self._compile("cc", "load", ["-ldl"], "load.c")
         link = ["-I", str(ROOT / "include"), "-L", str(self.library.parent), "-llauter",

@@ -79,6 +79,8 @@ static inline void *lx_map_arena(int fd, size_t half, int writes_first) {
 static inline void lx_remove_pages(void *memory, size_t size) { (void)madvise(memory, size, MADV_REMOVE); }
 /* Seals for memory that two sides write, of a size that neither can change. */
 static inline long lx_seal_size(int fd) { return lx_add_seals(fd, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); }
+/* Copies to where nobody looks soon (copy.c): past the cache, which keeps what it has, and reads nothing only to overwrite it. */
+void lx_copy_past_cache(void *to, const void *from, size_t size);
 /* Memory for much at once: in huge pages if there are any, for each small one costs a fault. NULL if there is none. */
 static inline void *lx_large_alloc(size_t size) {
         const size_t huge = (size_t)1 << 21;
