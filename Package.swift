@@ -60,7 +60,10 @@ let package = Package(
         "CLinux",
         "CLaunch",
       ]),
-    core("LauterABI", ["CLauter", "LauterHost", "LauterPolicy", "LauterWire", "CLinux"]),
+    core("LauterWorker", ["LauterLinux", "LauterWire", "CLauter", "CLinux"]),
+    core(
+      "LauterABI",
+      ["CLauter", "LauterHost", "LauterPolicy", "LauterWire", "LauterWorker", "CLinux"]),
 
     .executableTarget(
       name: "LauterCLI",

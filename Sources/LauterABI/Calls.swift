@@ -13,8 +13,8 @@
   import LauterWire
 #endif
 
-/// Checks what a host wants to send. Nothing is copied: it is good for as long as the caller's memory is.
-private func outgoing(
+/// Checks what a program wants to send. Nothing is copied: it is good for as long as the caller's memory is.
+func outgoing(
   _ name: UnsafePointer<CChar>?, _ nameOf: String, _ parts: UnsafePointer<lauter_part>?,
   _ count: Int
 ) throws(HostError) -> Outgoing {

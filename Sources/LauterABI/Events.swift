@@ -14,7 +14,7 @@
 #endif
 
 /// What a `lauter_event` owns: everything its pointers point to.
-private final class EventOwner {
+private final class EventOwner: PartKeeper {
   let event: Event
   let error: ErrorObject?
   var texts: [CText] = []
@@ -29,6 +29,7 @@ private final class EventOwner {
     report = event.report == nil ? nil : .allocate(capacity: 1)
     partCount = event.kind == LAUTER_EVENT_STREAM ? 1 : event.denial == nil ? 0 : 2
     parts = partCount == 0 ? nil : .allocate(capacity: partCount)
+    super.init()
     if let report, let value = event.report { report.initialize(to: cReport(value)) }
     guard let parts else { return }
     if let denial = event.denial {
@@ -173,7 +174,7 @@ public func lauter_part_retain(
 @_cdecl("lauter_part_release") @implementation
 public func lauter_part_release(_ kept: OpaquePointer?) {
   guard let kept else { return }
-  Unmanaged<EventOwner>.fromOpaque(UnsafeRawPointer(kept)).release()
+  Unmanaged<PartKeeper>.fromOpaque(UnsafeRawPointer(kept)).release()
 }
 
 @_cdecl("lauter_report_json") @implementation

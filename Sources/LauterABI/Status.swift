@@ -41,6 +41,9 @@ final class CText {
   deinit { free(pointer) }
 }
 
+/// What a `lauter_kept *` points to: whatever keeps a part.
+class PartKeeper {}
+
 /// A NUL-terminated copy, to be freed with free(3). What follows a NUL inside is lost to C readers anyway.
 func allocateText<C: Collection>(_ bytes: C) -> UnsafeMutablePointer<CChar>
 where C.Element == UInt8 {

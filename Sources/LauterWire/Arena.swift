@@ -146,14 +146,27 @@ package final class ArenaWriter {
   package func bytes(_ place: Place) -> UnsafeMutableRawBufferPointer { map.bytes(place) }
 
   package func release(_ place: Place) throws(WireError) {
+    guard let index = index(of: place) else { throw .neverPlaced(place) }
+    taken.remove(at: index)
+  }
+
+  private func index(of place: Place) -> Int? {
     var low = 0
     var high = taken.count
     while low < high {
       let middle = (low + high) / 2
       if taken[middle].offset < place.offset { low = middle + 1 } else { high = middle }
     }
-    guard low < taken.count, taken[low] == place else { throw .neverPlaced(place) }
-    taken.remove(at: low)
+    return low < taken.count && taken[low] == place ? low : nil
+  }
+
+  /// Whether the other side has it still.
+  package func isTaken(_ place: Place) -> Bool { index(of: place) != nil }
+
+  /// Makes several places of one, from its beginning on; what is left of it is free.
+  package func cut(_ place: Place, into pieces: [Place]) {
+    guard let index = index(of: place) else { return }
+    taken.replaceSubrange(index...index, with: pieces)
   }
 
   /// Whether it has memory that nobody needs now.
@@ -171,7 +184,7 @@ package final class ArenaWriter {
 package final class PlaceReturns: @unchecked Sendable {  // guarded by its own lock
   package typealias Returned = (owner: UInt64, place: Place)
   private let lock: UnsafeMutablePointer<lx_mutex>
-  /// Readable when something has come back: an eventfd.
+  /// Readable when something has come back: an eventfd; -1: nobody polls.
   package let descriptor: Int32
   private var returned: [Returned] = []
 
@@ -188,7 +201,7 @@ package final class PlaceReturns: @unchecked Sendable {  // guarded by its own l
 
   deinit {
     lx_mutex_free(lock)
-    _ = lx_close(descriptor)
+    if descriptor >= 0 { _ = lx_close(descriptor) }
   }
 
   fileprivate func add(_ owner: UInt64, _ place: Place) {
@@ -196,7 +209,7 @@ package final class PlaceReturns: @unchecked Sendable {  // guarded by its own l
     returned.append((owner, place))
     lx_mutex_unlock(lock)
     var one: UInt64 = 1
-    _ = lx_write(descriptor, &one, 8)
+    if descriptor >= 0 { _ = lx_write(descriptor, &one, 8) }
   }
 
   /// What came back since the last time.
@@ -204,7 +217,7 @@ package final class PlaceReturns: @unchecked Sendable {  // guarded by its own l
     lx_mutex_lock(lock)
     defer { lx_mutex_unlock(lock) }
     var value: UInt64 = 0
-    if !returned.isEmpty { _ = lx_read(descriptor, &value, 8) }
+    if descriptor >= 0, !returned.isEmpty { _ = lx_read(descriptor, &value, 8) }
     let all = returned
     returned = []
     return all

@@ -190,6 +190,7 @@ package struct Inbox {
       message = try Message(
         kind: header.kind, id: header.id, payload: payload, budget: Wire.messageMax - promised
       ) { (size) throws(WireError) in try admit(header, size) }
+      message.slot = header.slot
     }
     if header.more {
       if index == nil {

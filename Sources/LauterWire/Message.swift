@@ -38,6 +38,8 @@ package final class Message: @unchecked Sendable {  // immutable once complete
   package let id: UInt64
   package let lane: UInt32
   package let parent: UInt64
+  /// Of a host's call: its entry in the control page.
+  package internal(set) var slot: UInt16 = 0
   package let partCount: Int
   /// NUL-terminated.
   package let name: UnsafePointer<CChar>

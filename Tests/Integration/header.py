@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lauter.h`, read mechanically: constants, structures and functions as ctypes needs them.
+"""`lauter.h` and `lauter_worker.h`, read mechanically: constants, structures and functions as ctypes needs them.
 
 Nothing of the header is retyped here; `test_header.py` compares what this parser found with what a C compiler says.
 """
@@ -37,8 +37,8 @@ class Function:
 
 
 class Header:
-    def __init__(self, path: Path):
-        text = path.read_text()
+    def __init__(self, *paths: Path):
+        text = "".join(path.read_text() for path in paths)
         text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
         defines = re.findall(r"^#define (LAUTER_\w+) (\S.*)$", text, flags=re.M)
         text = re.sub(r"^#.*?(?<!\\)$", "", text, flags=re.M)
@@ -104,4 +104,5 @@ class Header:
             entry.argtypes = [kind for _, _, kind in function.arguments]
 
 
-HEADER = Header(header_path())
+#: The worker's header stands beside the host's, and includes it.
+HEADER = Header(header_path(), header_path().with_name("lauter_worker.h"))

@@ -47,7 +47,8 @@ def readable_copy(*folders) -> Path:
     shutil.copytree(library.parent, stage / "build" / "lib", symlinks=True)
     shutil.copytree(HERE, stage / "Tests" / "Integration", ignore=shutil.ignore_patterns("__pycache__"))
     (stage / "include").mkdir()
-    shutil.copy(header_path(), stage / "include" / "lauter.h")
+    for header in ("lauter.h", "lauter_worker.h"):
+        shutil.copy(header_path().with_name(header), stage / "include" / header)
     for folder in folders:
         (stage / folder).mkdir(parents=True)
         (stage / folder / "file").write_text("x")

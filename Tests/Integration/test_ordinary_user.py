@@ -31,7 +31,8 @@ def stage():
     (stage / "Tests" / "CLI").mkdir()
     shutil.copy(support.HERE.parent / "CLI" / "hindered.py", stage / "Tests" / "CLI")
     (stage / "include").mkdir()
-    shutil.copy(header_path(), stage / "include" / "lauter.h")
+    for header in ("lauter.h", "lauter_worker.h"):
+        shutil.copy(header_path().with_name(header), stage / "include" / header)
     (stage / "packages").mkdir()
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)

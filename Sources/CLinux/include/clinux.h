@@ -5,6 +5,7 @@
 #define CLINUX_H
 #include "clinux_files.h"
 #include "clinux_process.h"
+#include "clinux_session.h"
 #include "clinux_sockets.h"
 #include "clinux_mounts.h"
 #include "clinux_security.h"

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if canImport(CLauter)
+  import CLauter
+#endif
+#if canImport(LauterWire)
+  import LauterWire
+#endif
+
+/// A channel that is not over.
+package final class WorkerChannel {
+  let id: UInt64
+  var weHaveEnded = false
+  var hostHasEnded = false
+
+  /// What we may send.
+  var credit: UInt64 = 0
+  /// The message for which we said that we need credit.
+  var needed: UInt64 = 0
+  /// The message whose sender waits for LAUTER_REQUEST_WRITABLE.
+  var wanted: UInt64 = 0
+
+  /// What the host is to have under way at most.
+  var window: UInt64 = 0
+  /// What it may send still.
+  var granted: UInt64 = 0
+  /// What has arrived and the program is not done with.
+  var held: UInt64 = 0
+  /// The message for which the host said that it needs credit.
+  var hostNeeds: UInt64 = 0
+
+  init(_ id: UInt64) { self.id = id }
+
+  /// What a message takes of the credit besides its bytes.
+  static let overhead: UInt64 = 64
+  /// Channels of a worker that are not over.
+  static let most = 1024
+  static let creditMax = Wire.messageMax + overhead
+
+  /// A message of the host's begins.
+  func charge(_ size: Int) throws(WireError) {
+    guard !hostHasEnded else { throw .dataAfterEnd(id) }
+    let cost = UInt64(size) + WorkerChannel.overhead
+    guard cost <= granted else {
+      throw .creditOverrun(channel: id, size: cost, credit: granted)
+    }
+    granted -= cost
+    held += cost
+    hostNeeds = 0
+  }
+
+  /// The host grants. Whether somebody waits to be told.
+  func addCredit(_ amount: UInt64) throws(WireError) -> Bool {
+    guard amount <= WorkerChannel.creditMax - credit else { throw .tooMuchCredit(id) }
+    credit += amount
+    if credit >= needed { needed = 0 }
+    guard wanted > 0, credit >= wanted else { return false }
+    wanted = 0
+    return true
+  }
+
+  /// What the host is to be granted now; 0: nothing yet. Half a window at once, lest each message cost one of ours.
+  func due() -> UInt64 {
+    guard !hostHasEnded, window > 0 else { return 0 }
+    let room = window > granted + held ? window - granted - held : 0
+    // A message that is larger than the window comes when nothing else is there.
+    if held == 0, hostNeeds > granted { return max(room, hostNeeds - granted) }
+    if hostNeeds > granted, granted + room >= hostNeeds { return room }
+    return room >= (window + 1) / 2 ? room : 0
+  }
+}
+
+extension WorkerSession {
+  func channel(_ id: UInt64) -> WorkerChannel? { channels.first { $0.id == id } }
+
+  func liveChannel(_ id: UInt64) throws(SessionError) -> WorkerChannel {
+    guard let channel = channel(id) else { throw .staleChannel(id) }
+    return channel
+  }
+
+  /// A frame of a channel that is over is nothing; of one that never was it is a breach.
+  func checkWasChannel(_ id: UInt64) throws(WireError) {
+    let was = id % 2 == 0 ? id > 0 && id <= lastHostChannel : id < nextChannel
+    guard was else { throw .unknownChannel(id) }
+  }
+
+  func opened(_ message: Message) throws(WireError) {
+    let id = message.id
+    guard id % 2 == 0 else { throw .notOurChannel(id) }
+    guard id > lastHostChannel else { throw .repeatedChannel(id) }
+    lastHostChannel = id
+    channels.append(WorkerChannel(id))
+    arrivals.append(WorkerArrival(LAUTER_REQUEST_OPENED, id, message))
+  }
+
+  /// The channel is over: the program is told.
+  func close(_ channel: WorkerChannel, _ message: Message?) {
+    channels.removeAll { $0 === channel }
+    arrivals.append(WorkerArrival(LAUTER_REQUEST_CLOSED, channel.id, message))
+  }
+
+  // MARK: Credit
+
+  private func grant(_ channel: WorkerChannel) {
+    let due = channel.due()
+    guard due > 0 else { return }
+    channel.granted += due
+    if channel.granted >= channel.hostNeeds { channel.hostNeeds = 0 }
+    var payload: [UInt8] = []
+    payload.appendLE(due)
+    appendControl(.credit, id: channel.id, payload: payload)
+    flushControl()
+  }
+
+  func grantNeeded(_ channel: WorkerChannel, _ amount: UInt64) throws(WireError) {
+    guard amount <= WorkerChannel.creditMax else { throw .tooMuchCredit(channel.id) }
+    channel.hostNeeds = amount
+    grant(channel)
+  }
+
+  /// The program is done with a message.
+  func settleCredit(_ channel: WorkerChannel, _ size: Int) {
+    channel.held -= UInt64(size) + WorkerChannel.overhead
+    if channels.contains(where: { $0 === channel }) { grant(channel) }
+  }
+
+  package func grant(_ id: UInt64, window: UInt64) throws(SessionError) {
+    guard window > 0, window <= Wire.messageMax else {
+      throw SessionError(
+        LAUTER_ERROR_INVALID, subject: "window", "\(window) is no window of 1 byte to 1 GiB")
+    }
+    try locked { () throws(SessionError) in
+      let channel = try liveChannel(id)
+      channel.window = window
+      grant(channel)
+    }
+  }
+
+  // MARK: What the program does
+
+  package func open(_ message: OutgoingParts, window: UInt64) throws(SessionError) -> UInt64 {
+    guard window <= Wire.messageMax else {
+      throw SessionError(
+        LAUTER_ERROR_INVALID, subject: "window", "\(window) is no window of at most 1 GiB")
+    }
+    var id: UInt64 = 0
+    try send(.open, message) { () throws(SessionError) in
+      guard channels.count < WorkerChannel.most else {
+        throw SessionError(
+          LAUTER_ERROR_LIMIT, subject: "channels",
+          "there are \(WorkerChannel.most) channels that are not over")
+      }
+      id = nextChannel
+      nextChannel += 2
+      channels.append(WorkerChannel(id))
+      return id
+    }
+    if window > 0 {
+      try locked { () throws(SessionError) in
+        // It may have been refused by now.
+        guard let channel = channel(id) else { return }
+        channel.window = window
+        grant(channel)
+      }
+    }
+    return id
+  }
+
+  package func send(
+    _ id: UInt64, _ message: OutgoingParts, milliseconds: Int64
+  ) throws(SessionError) {
+    let cost = UInt64(message.size) + WorkerChannel.overhead
+    let deadline = WorkerSession.deadline(milliseconds)
+    try locked { () throws(SessionError) in
+      let hasCredit = try wait(until: deadline) { () throws(SessionError) in
+        let channel = try liveChannel(id)
+        guard !channel.weHaveEnded else { throw ended(id) }
+        if channel.credit >= cost {
+          channel.credit -= cost
+          return true
+        }
+        if channel.needed == 0 {
+          channel.needed = cost
+          var payload: [UInt8] = []
+          payload.appendLE(cost)
+          appendControl(.need, id: id, payload: payload)
+          flushControl()
+        }
+        return false
+      }
+      guard hasCredit else {
+        channel(id)?.wanted = cost
+        throw .timeout
+      }
+    }
+    try send(.data, message) { id }
+  }
+
+  private func ended(_ id: UInt64) -> SessionError {
+    SessionError(LAUTER_ERROR_STATE, subject: "\(id)", "channel \(id) was ended here")
+  }
+
+  package func receive(_ id: UInt64, milliseconds: Int64) throws(SessionError) -> TakenRequest? {
+    try take(
+      milliseconds,
+      orFail: { () throws(SessionError) in _ = try liveChannel(id) }
+    ) { $0.id == id && $0.takers == UInt32(LAUTER_TAKE_CHANNELS) }
+  }
+
+  package func endChannel(_ id: UInt64) throws(SessionError) {
+    try locked { () throws(SessionError) in
+      let channel = try liveChannel(id)
+      guard !channel.weHaveEnded else { throw ended(id) }
+      channel.weHaveEnded = true
+    }
+    try send(.end, OutgoingParts()) { id }
+    try locked { () throws(SessionError) in
+      if let channel = channel(id), channel.hostHasEnded { close(channel, nil) }
+    }
+  }
+
+  package func cancel(_ id: UInt64, _ reason: OutgoingParts) throws(SessionError) {
+    try locked { () throws(SessionError) in
+      let channel = try liveChannel(id)
+      channels.removeAll { $0 === channel }
+      while arrivals.take(where: {
+        $0.id == id && $0.takers == UInt32(LAUTER_TAKE_CHANNELS)
+      }) != nil {}
+      releaseReturned()
+      wakeSleepers()
+    }
+    try send(.cancel, reason) { id }
+  }
+}
