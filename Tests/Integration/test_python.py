@@ -111,3 +111,13 @@ def test_multiprocessing_and_threads_work(python):
     )
     assert done.status == C.OK, done.parts
     assert done.text == "[1, 2, 3, 4]"
+
+
+def test_large_parts_cross_both_ways(python):
+    source = "blob = bytes(range(256)) * 80_000; display({'a/b': blob}, raw=True); len(%r)" % ("x" * 5_000_000)
+    started = python.start("execute", ("text/x-python", source.encode()))
+    done = started.done()
+    assert done.text == "5000000", (done.name, done.error)
+    assert [dict(e.parts)["a/b"] for e in started.outputs()] == [bytes(range(256)) * 80_000]
+    # It went through the arena: this worker has mapped both halves.
+    assert python.run("open('/proc/self/maps').read().count('memfd:lauter-arena')").text == "2"

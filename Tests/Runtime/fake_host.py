@@ -19,7 +19,10 @@ RUNTIME = os.path.join(
 )
 INTERPRETER = os.environ.get("LAUTER_TEST_PYTHON", sys.executable)
 
-HELLO, READY, CALL, OUTPUT, RESULT, FAILURE, STOP, INTERRUPT = 1, 2, 3, 4, 5, 6, 8, 9
+HELLO, READY, CALL, OUTPUT, RESULT, FAILURE, STOP, INTERRUPT, RELEASE = 1, 2, 3, 4, 5, 6, 8, 9, 10
+OPEN, DATA, CREDIT, END, CANCEL, NEED = 16, 17, 18, 19, 20, 21
+MORE, PLACED = 1, 2
+MESSAGES = (CALL, OUTPUT, RESULT, FAILURE, OPEN, DATA, CANCEL)
 HEADER = struct.Struct("<IBBHQ")
 GREETING = struct.Struct("<IHHIIQH")
 MAGIC = 0x5254554C
@@ -37,9 +40,9 @@ class WorkerEnded(Exception):
     """The session ended."""
 
 
-def greeting(low=1, high=1, magic=MAGIC):
+def greeting(low=1, high=1, magic=MAGIC, arena=0, in_place=False):
     """A host's greeting frame."""
-    payload = GREETING.pack(magic, low, high, 0, 0, 1 << 30, 4) + b"test"
+    payload = GREETING.pack(magic, low, high, 16 if in_place else 0, arena, 1 << 30, 4) + b"test"
     return HEADER.pack(len(payload), HELLO, 0, 0, 0) + payload
 
 
@@ -114,9 +117,15 @@ class Outcome:
 
 
 class Host:
-    """Starts a worker and talks to it. `answers` maps a worker's verbs to functions of the call's Message."""
+    """Starts a worker and talks to it. `answers` maps a worker's verbs to functions of the call's Message.
 
-    def __init__(self, env=None, hello=None, options=("-u",), page=True, wait=True, preexec=None, command=None):
+    With `arena`, the MiB of each half, large parts may be placed there; it then checks what the worker places.
+    """
+
+    def __init__(
+        self, env=None, hello=None, options=("-u",), page=True, wait=True, preexec=None, command=None, arena=0,
+        in_place=False,
+    ):
         self.answers = {}
         self.asked = []
         self.frames = 0
@@ -124,12 +133,29 @@ class Host:
         self._partial = {}
         self._outcomes = {}
         self._next_id = 1
+        self._last_asked = 0
         self._slots = list(range(1, 256))
         self._slot_of = {}
         self._streams = {1: bytearray(), 2: bytearray()}
+        self.cancelled = []  # ids of the worker's calls
+        self.channels = {}  # by id: what came on them, as (kind, what)
+        self.in_place = in_place
+        self.holds = False  # whether it keeps what was placed; "whole": whole parts alone
+        self.held = []  # places that it has not released
+        self.placed = []  # sizes of the places that the worker has sent
+        self.released = 0  # bytes that the worker has released
+        self._out = {}  # places of ours
         ours, theirs = socket.socketpair()
         self.socket = ours
-        ours.sendall(hello if hello is not None else greeting())
+        ours.sendall(hello if hello is not None else greeting(arena=arena, in_place=in_place))
+        self.half = arena << 20
+        self.arena = None
+        if arena:
+            self.arena_fd = os.memfd_create("arena")
+            os.ftruncate(self.arena_fd, 2 * self.half)
+            self.arena = mmap.mmap(self.arena_fd, 2 * self.half)
+        else:
+            self.arena_fd = os.open(os.devnull, os.O_RDWR)
         self.page_fd = os.memfd_create("page")
         os.ftruncate(self.page_fd, 4096)
         self.page = mmap.mmap(self.page_fd, 4096)
@@ -141,7 +167,7 @@ class Host:
 
         def place():
             # First above everything that is to be overwritten; all others are close-on-exec.
-            fds = (null, out[1], err[1], theirs.fileno(), read_only)
+            fds = (null, out[1], err[1], theirs.fileno(), read_only, self.arena_fd)
             high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 50) for fd in fds]
             for target, fd in enumerate(high):
                 os.dup2(fd, target)
@@ -191,6 +217,7 @@ class Host:
         self.socket.close()
         self.page.close()
         os.close(self.page_fd)
+        os.close(self.arena_fd)
 
     # -- reading --
 
@@ -209,7 +236,8 @@ class Host:
                 raise WorkerEnded(self.stderr())
             buffer += data
         size, kind, flags, slot, id = HEADER.unpack_from(buffer)
-        if size > FRAME_MAX or flags & ~1 or slot or kind not in (HELLO, READY, CALL, OUTPUT, RESULT, FAILURE):
+        known = kind <= RELEASE and kind not in (7, STOP) or OPEN <= kind <= NEED
+        if size > FRAME_MAX or flags & ~(MORE | PLACED) or slot or not known:
             raise Breach("frame %r" % ((size, kind, flags, slot, id),))
         self._buffer = buffer[16 + size :]
         self.frames += 1
@@ -217,20 +245,33 @@ class Host:
 
     def wait_ready(self):
         kind, flags, id, payload = self.read_frame()
-        magic, low, high, interrupts, reserved, largest, size = GREETING.unpack_from(payload)
+        magic, low, high, abilities, reserved, largest, size = GREETING.unpack_from(payload)
         if (kind, flags, id, magic, reserved) != (HELLO, 0, 0, MAGIC, 0) or len(payload) != 26 + size:
             raise Breach("greeting")
-        self.greeting = (low, high, interrupts, largest)
+        self.greeting = (low, high, abilities, largest)
         self.name = payload[26:].decode()
         if self.read_frame() != (READY, 0, 0, b""):
             raise Breach("ready")
 
     def pump(self, timeout=30):
-        """Read until a message is whole, and act on it."""
+        """Read a frame; act on what it makes whole."""
         kind, flags, id, payload = self.read_frame(timeout)
+        if kind not in MESSAGES:
+            if flags:
+                raise Breach("flags %d in a frame of kind %d" % (flags, kind))
+            self._take_frame(kind, id, payload)
+            return
         chunks = self._partial.setdefault((kind, id), [])
+        if kind == CALL and not chunks:
+            if id <= self._last_asked:
+                raise Breach("call %d came after a later one" % id)
+            self._last_asked = id
+        if flags & PLACED:
+            if not chunks:
+                raise Breach("a head that is placed")
+            payload = self._read_places(payload, len(chunks) == 1 and not flags & MORE)
         chunks.append(payload)
-        if flags & 1:
+        if flags & MORE:
             return
         del self._partial[kind, id]
         message = decode(kind, id, b"".join(chunks), len(chunks[0]))
@@ -242,6 +283,11 @@ class Host:
             elif message.name in ("lauter.check", "lauter.sync"):
                 self.reply(message, [])
             return
+        if kind in (OPEN, DATA, CANCEL):
+            if kind == OPEN and (not id & 1 or id in self.channels):
+                raise Breach("a channel %d" % id)
+            self.channels.setdefault(id, []).append((kind, message))
+            return
         outcome = self._outcomes.get(id)
         if outcome is None or outcome.answer is not None:
             raise Breach("a message for call %d, which is not in flight" % id)
@@ -251,10 +297,76 @@ class Host:
             outcome.answer = message
             self._slots.append(self._slot_of.pop(id))
 
+    def _take_frame(self, kind, id, payload):
+        if kind == INTERRUPT:
+            self.cancelled.append(id)
+        elif kind == RELEASE:
+            for offset, size in struct.iter_unpack("<QQ", payload):
+                if self._out.pop(offset, None) != size:
+                    raise Breach("a release of what was not placed")
+                self.released += size
+        elif kind in (CREDIT, NEED):
+            self.channels[id].append((kind, struct.unpack("<Q", payload)[0]))
+        elif kind == END:
+            self.channels[id].append((kind, None))
+        else:
+            raise Breach("a frame of kind %d" % kind)
+
+    def _read_places(self, payload, is_whole):
+        places = list(struct.iter_unpack("<QQ", payload))
+        data = []
+        for offset, size in places:
+            if not (self.half <= offset and 1 <= size and offset + size <= 2 * self.half):
+                raise Breach("a place of %d bytes at %d" % (size, offset))
+            for other, length in self.held:
+                if offset < other + length and other < offset + size:
+                    raise Breach("a place that was not released is used again")
+            self.held.append((offset, size))
+            self.placed.append(size)
+            data.append(self.arena[offset : offset + size])
+        if sum(size for _, size in places) > 1 << 20 and not (self.in_place and len(places) == 1):
+            raise Breach("places of more than 1 MiB in one frame")
+        if not self.holds:
+            self.release()
+        elif self.holds == "whole" and not is_whole:
+            # What a host copies it releases right after.
+            self.held, copied = self.held[: -len(places)], self.held[-len(places) :]
+            self.send(RELEASE, 0, b"".join(struct.pack("<QQ", *place) for place in copied))
+        return b"".join(data)
+
+    def release(self, count=None):
+        """Be done with what the worker has placed, or the first `count` of it."""
+        done, self.held = self.held[:count], self.held[count:] if count else []
+        if done:
+            self.send(RELEASE, 0, b"".join(struct.pack("<QQ", *place) for place in done))
+
+    # -- channels --
+
+    def on(self, id, kind):
+        """What came on a channel of one kind."""
+        return [what for each, what in self.channels.get(id, []) if each == kind]
+
+    def until(self, is_so, timeout=30):
+        """Pump until `is_so()`, and return what it says."""
+        deadline = time.monotonic() + timeout
+        while True:
+            value = is_so()
+            if value:
+                return value
+            self.pump(max(0, deadline - time.monotonic()))
+
+    def credit(self, id, count):
+        self.send(CREDIT, id, struct.pack("<Q", count))
+
     # -- calls --
 
     def start(self, verb, parts):
         """Send a call: its Outcome."""
+        outcome, slot = self._new_call()
+        self.send(CALL, outcome.id, encode(verb, parts), slot)
+        return outcome
+
+    def _new_call(self):
         id = self._next_id
         self._next_id += 1
         slot = self._slots.pop(0)
@@ -262,14 +374,40 @@ class Host:
         struct.pack_into("<I", self.page, slot * 16 + 8, 0)
         struct.pack_into("<Q", self.page, slot * 16, id)
         self._outcomes[id] = outcome = Outcome(id)
-        self.send(CALL, id, encode(verb, parts), slot)
-        return outcome
+        return outcome, slot
 
     def send(self, kind, id, payload, slot=0):
         chunks = [payload[at : at + FRAME_MAX] for at in range(0, len(payload), FRAME_MAX)] or [b""]
         for number, chunk in enumerate(chunks):
             more = 1 if number + 1 < len(chunks) else 0
             self.socket.sendall(HEADER.pack(len(chunk), kind, more, slot, id) + chunk)
+
+    def send_placed(self, kind, id, head, body, slot=0, piece=1 << 20):
+        """A message whose parts lie in the arena as far as the worker gives its places back, in pieces."""
+        self.socket.sendall(HEADER.pack(len(head), kind, MORE, slot, id) + head)
+        at = 0
+        while at < len(body):
+            data = body[at : at + piece]
+            at += len(data)
+            offset = next(
+                (start for start in range(0, self.half - len(data) + 1, piece) if start not in self._out), None
+            )
+            if offset is None:
+                raise AssertionError("the worker releases nothing")
+            self.arena[offset : offset + len(data)] = data
+            self._out[offset] = len(data)
+            more = MORE if at < len(body) else 0
+            self.socket.sendall(HEADER.pack(16, kind, PLACED | more, slot, id) + struct.pack("<QQ", offset, len(data)))
+            if len(self._out) * piece >= self.half and more:
+                self.until(lambda: len(self._out) * piece < self.half)
+
+    def start_placed(self, verb, parts, piece=1 << 20):
+        """Send a call whose parts are placed: its Outcome."""
+        outcome, slot = self._new_call()
+        whole = encode(verb, parts)
+        body = b"".join(data for _, data in parts)
+        self.send_placed(CALL, outcome.id, whole[: len(whole) - len(body)], body, slot, piece)
+        return outcome
 
     def wait(self, outcome, timeout=30):
         deadline = time.monotonic() + timeout

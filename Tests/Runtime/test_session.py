@@ -122,9 +122,9 @@ class Session(RuntimeTest):
         self.assertEqual(self.value("1+1"), "2")
 
     def test_reserved_kinds_are_a_breach(self):
-        self.host.send(20, 0, b"")
+        self.host.send(22, 0, b"")
         self.assertEqual(self.host.process.wait(20), 1)
-        self.assertIn("kind 20", self.host.wait_stderr("\n"))
+        self.assertIn("kind 22", self.host.wait_stderr("\n"))
 
     def test_a_frame_that_is_too_large_is_a_breach(self):
         self.host.socket.sendall(HEADER.pack(1 << 20, CALL, 0, 0, 1))
@@ -171,7 +171,7 @@ class Session(RuntimeTest):
             self.host._outcomes[id] = Outcome(id)
             outcomes.append(self.host._outcomes[id])
         raw = self.host.socket.sendall
-        cut = 40
+        cut = 50
         raw(HEADER.pack(cut, CALL, 1, 0, 901) + first[:cut])
         raw(HEADER.pack(cut, CALL, 1, 0, 902) + second[:cut])
         raw(HEADER.pack(len(second) - cut, CALL, 0, 0, 902) + second[cut:])

@@ -30,7 +30,7 @@ def _ask(prompt, metadata):
     answer = worker.session.call("input", [("text/plain", prompt)] + metadata)
     if answer is None:
         raise EOFError("a forked process cannot ask for input")
-    text = answer.parts[0][1].decode("utf-8", "replace") if answer.parts else ""
+    text = str(answer.parts[0][1], "utf-8", "replace") if answer.parts else ""
     if answer.kind != RESULT:
         raise EOFError(text or "there is nobody to ask for input")
     return text[:-1] if text.endswith("\n") else text
@@ -42,4 +42,4 @@ def check(word, value, timeout):
     answer = worker.session.call("lauter.check", parts, timeout)
     if answer is None or answer.kind != RESULT or not answer.parts:
         return ""
-    return answer.parts[0][1].decode("utf-8", "replace")
+    return str(answer.parts[0][1], "utf-8", "replace")

@@ -137,7 +137,7 @@ def _run(codes, namespace):
 def _arguments(call):
     if not call.parts:
         raise ValueError("execute needs a part with source text")
-    source = call.parts[0][1].decode()
+    source = str(call.parts[0][1], "utf-8")
     for media, data in call.parts[1:]:
         if media == METADATA:
             metadata = _json_value(data)
@@ -157,13 +157,13 @@ def _json_value(data):
     if "json" not in sys.modules:
         # Its scanner alone: the package would be a third of the time until the first result.
         try:
-            text = data.decode()
+            text = str(data, "utf-8")
             value, end = load("_json").make_scanner(_Plain)(text, 0)
             if end == len(text):
                 return value
         except Exception:
             pass  # the package will say what is wrong
-    return load("json").loads(data)
+    return load("json").loads(bytes(data))
 
 
 def _publish_figures(value):

@@ -4,6 +4,8 @@
 import os
 import sys
 
+from . import FOLDER
+
 
 class _Finder:
     """First on sys.meta_path: lets the others find the few modules that we care for, and wraps their loader."""
@@ -46,7 +48,8 @@ class _Loader:
 
 
 class _LastFinder:
-    """Last on sys.meta_path: where IPython is not installed, `from IPython.display import …` still works."""
+    """Last on sys.meta_path: our module for the user's code, and where IPython is not installed, `from IPython.display
+    import …` still works."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -54,6 +57,10 @@ class _LastFinder:
             from . import ipython
 
             return ipython.spec_of(name)
+        if name == "lauter_worker":
+            from importlib.util import spec_from_file_location
+
+            return spec_from_file_location(name, FOLDER + "modules/lauter_worker.py")
         return None
 
 

@@ -170,6 +170,29 @@ def leave_critical():
             raise KeyboardInterrupt
 
 
+def is_main():
+    """Whether this is the thread where Python runs signal handlers."""
+    return _thread.get_ident() == _main
+
+
+def settle():
+    """What was put off happens now: within a critical section, of the main thread, where only a sleep follows."""
+    global _critical, _deferred
+    if not _deferred and not _waiting:
+        return
+    inner, _critical = _critical, 0
+    try:
+        while _waiting:
+            handler, number, frame = _waiting.pop(0)
+            handler(number, frame)
+        if _deferred:
+            _deferred = False
+            if _running and _claim():
+                raise KeyboardInterrupt
+    finally:
+        _critical = inner
+
+
 def load(name):
     """Import a module, wholly or not at all: an interrupt on the way would leave half a module behind for ever.
 

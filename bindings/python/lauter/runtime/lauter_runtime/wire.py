@@ -3,7 +3,8 @@
 
 from _struct import Struct, error as _struct_error
 
-HELLO, READY, CALL, OUTPUT, RESULT, FAILURE, STOP, INTERRUPT = 1, 2, 3, 4, 5, 6, 8, 9
+HELLO, READY, CALL, OUTPUT, RESULT, FAILURE, STOP, INTERRUPT, RELEASE = 1, 2, 3, 4, 5, 6, 8, 9, 10
+OPEN, DATA, CREDIT, END, CANCEL, NEED = 16, 17, 18, 19, 20, 21
 FRAME_MAX = 65536
 MESSAGE_MAX = 1 << 30
 PARTS_MAX = 256
@@ -15,7 +16,11 @@ HEADER = Struct("<IBBHQ")
 GREETING = Struct("<IHHIIQH")
 _HEAD = Struct("<HHIQ")
 _PART = Struct("<HQ")
-MORE = 1
+PLACE = Struct("<QQ")
+PLACED_MAX = 1 << 20  # bytes of all places of one frame
+MORE, PLACED = 1, 2
+PLACED_LEAST = 65536  # what is smaller is faster in line
+READS_ARENA, READS_IN_PLACE = 8, 16
 
 
 class Broken(Exception):
@@ -23,17 +28,19 @@ class Broken(Exception):
 
 
 class Message:
-    """A whole message. `parts` are pairs of media type and bytes."""
+    """A whole message. `parts` are pairs of media type and bytes (large ones: a memoryview), or None if there was no
+    memory for them."""
 
-    __slots__ = ("kind", "id", "slot", "name", "parent", "parts")
+    __slots__ = ("kind", "id", "slot", "name", "parent", "parts", "size")
 
-    def __init__(self, kind, id, slot, name, parent, parts):
+    def __init__(self, kind, id, slot, name, parent, parts, size):
         self.kind = kind
         self.id = id
         self.slot = slot
         self.name = name
         self.parent = parent
         self.parts = parts
+        self.size = size  # of head and parts
 
 
 def encode_head(name, parent, parts):
@@ -58,9 +65,8 @@ def encode_head(name, parent, parts):
     return head
 
 
-def decode_message(kind, id, slot, chunks):
-    """A message from the payloads of its frames."""
-    first = chunks[0]
+def decode_head(first):
+    """Name, parent, media types with sizes, and where the head ends, of a message's first frame."""
     try:
         count, name_size, _, parent = _HEAD.unpack_from(first)
         at = _HEAD.size + name_size
@@ -73,36 +79,18 @@ def decode_message(kind, id, slot, chunks):
             at += type_size
     except (ValueError, _struct_error) as error:
         raise Broken("the head of a message cannot be read: %s" % error)
-    body = first if len(chunks) == 1 else b"".join(chunks)
-    if at + sum(size for _, size in sizes) != len(body):
+    if at > len(first):
+        raise Broken("the head of a message is not whole in its first frame")
+    return name, parent, sizes, at
+
+
+def decode_message(kind, id, slot, payload):
+    """A message of one frame."""
+    name, parent, sizes, at = decode_head(payload)
+    if at + sum([size for _, size in sizes]) != len(payload):
         raise Broken("the sizes in a message do not add up")
     parts = []
     for media, size in sizes:
-        parts.append((media, body[at : at + size]))
+        parts.append((media, payload[at : at + size]))
         at += size
-    return Message(kind, id, slot, name, parent, parts)
-
-
-def frames_of(kind, id, head, parts):
-    """The frames of a message as pieces to be written one after the other, without a copy of what is big."""
-    total = len(head) + sum(len(data) for _, data in parts)
-    if total <= FRAME_MAX:
-        pieces = [HEADER.pack(total, kind, 0, 0, id), head]
-        pieces += [data for _, data in parts]
-        return [b"".join(pieces)]
-    pieces = []
-    left = total
-    room = 0
-    for data in [head] + [data for _, data in parts]:
-        view = memoryview(data).cast("B") if len(data) else b""
-        at = 0
-        while at < len(view):
-            if not room:
-                room = min(left, FRAME_MAX)
-                pieces.append(HEADER.pack(room, kind, MORE if left > room else 0, 0, id))
-            piece = view[at : at + room]
-            pieces.append(piece)
-            at += len(piece)
-            room -= len(piece)
-            left -= len(piece)
-    return pieces
+    return Message(kind, id, slot, name, parent, parts, len(payload))

@@ -50,6 +50,8 @@ def _serve(call, verb, streams):
     session.open_call = call.id
     if verb is None:
         answer = _failure("UnknownVerb", "this runtime does not know the verb %r" % call.name)
+    elif call.parts is None:
+        answer = _failure("MemoryError", "no memory for the parts of the call")
     else:
         answer, error = interrupt.aimed(call.id, call.slot, verb, call)
         if os.getpid() != session.process:

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of more than one frame. Imported when the first one comes or goes."""
+
+from . import wire
+
+
+class Assembly:
+    """A message of several frames: what they bring is put where it belongs at once."""
+
+    def __init__(self, kind, id, slot, first):
+        self._whole = (kind, id, slot)
+        self._name, self._parent, self._sizes, at = wire.decode_head(first)
+        self.left = sum([size for _, size in self._sizes])
+        if self.left > wire.MESSAGE_MAX:
+            raise wire.Broken("a message of %d bytes" % self.left)
+        self._size = at + self.left
+        self._at = 0
+        try:
+            self._body = memoryview(bytearray(self.left))
+        except MemoryError:
+            self._body = None  # it passes by, and its call alone fails
+        self.add(first[at:])
+
+    def add(self, data):
+        """Take in the next bytes."""
+        size = len(data)
+        if size > self.left:
+            raise wire.Broken("the sizes in a message do not add up")
+        if self._body is not None:
+            self._body[self._at : self._at + size] = data
+        self._at += size
+        self.left -= size
+
+    def message(self):
+        """The message, after its last frame."""
+        if self.left:
+            raise wire.Broken("the sizes in a message do not add up")
+        parts = None
+        if self._body is not None:
+            parts = []
+            at = 0
+            body = self._body.toreadonly()
+            for media, size in self._sizes:
+                data = body[at : at + size]
+                parts.append((media, data if size > wire.FRAME_MAX else bytes(data)))
+                at += size
+        return wire.Message(*self._whole, self._name, self._parent, parts, self._size)
+
+
+def frames_of(head, parts, place_from):
+    """What goes into each frame of a long message, without a copy of what is big: pieces, their size together, and whether
+    they are a part that is to be placed, which may take more frames than one."""
+    run = [head]
+    size = len(head)
+    for _, data in parts:
+        count = len(data)
+        if not count:
+            continue
+        view = memoryview(data).cast("B")
+        if count >= place_from:
+            if size:
+                yield run, size, False
+                run, size = [], 0
+            yield [view], count, True
+            continue
+        at = 0
+        while at < count:
+            if size == wire.FRAME_MAX:
+                yield run, size, False
+                run, size = [], 0
+            piece = view[at : at + wire.FRAME_MAX - size]
+            run.append(piece)
+            at += len(piece)
+            size += len(piece)
+    if size:
+        yield run, size, False
