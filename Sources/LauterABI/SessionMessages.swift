@@ -17,18 +17,22 @@
 #endif
 
 /// Checks what a worker wants to send, and sends it.
+///
+/// - Parameter id: where its id is wanted, and under which name.
 private func sending(
   _ slot: ErrorSlot, _ session: OpaquePointer?, _ name: UnsafePointer<CChar>?,
-  _ nameOf: String, _ parts: UnsafePointer<lauter_part>?, _ count: Int,
-  _ send: (WorkerSession, OutgoingParts) throws(SessionError) -> Void
+  _ parts: UnsafePointer<lauter_part>?, _ count: Int, _ purpose: Purpose,
+  id: (out: UnsafeMutablePointer<UInt64>?, name: String)? = nil
 ) -> Int32 {
   status(slot) { () throws(HostError) in
     let session: WorkerSession = try object(session, "session")
-    let checked = try outgoing(name, nameOf, parts, count)
+    if let id { _ = try required(id.out, id.name) }
+    let checked = try outgoing(name, "name", parts, count)
     let message = OutgoingParts(
       name: checked.name, parts: checked.parts, typeSizes: checked.typeSizes,
       size: checked.bodySize)
-    try translating { () throws(SessionError) in try send(session, message) }
+    let sent = try translating { () throws(SessionError) in try session.send(purpose, message) }
+    id?.out?.pointee = sent
     return 0
   }
 }
@@ -36,8 +40,7 @@ private func sending(
 /// The same with a message and perhaps a traceback.
 private func sending(
   _ slot: ErrorSlot, _ session: OpaquePointer?, _ name: UnsafePointer<CChar>?,
-  message: UnsafePointer<CChar>?, traceback: UnsafePointer<CChar>?,
-  _ send: (WorkerSession, OutgoingParts) throws(SessionError) -> Void
+  message: UnsafePointer<CChar>?, traceback: UnsafePointer<CChar>?, _ purpose: Purpose
 ) -> Int32 {
   withUnsafeTemporaryAllocation(of: lauter_part.self, capacity: 2) { parts in
     // NULL is refused with the other parts that have no data.
@@ -46,7 +49,7 @@ private func sending(
     parts[1] = lauter_part(
       type: constant("text/x-traceback"), data: traceback, size: traceback.map { strlen($0) } ?? 0)
     return sending(
-      slot, session, name, "name", parts.baseAddress, traceback == nil ? 1 : 2, send)
+      slot, session, name, parts.baseAddress, traceback == nil ? 1 : 2, purpose)
   }
 }
 
@@ -56,9 +59,7 @@ public func lauter_session_output(
   _ parts: UnsafePointer<lauter_part>?, _ count: Int,
   _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  sending(error, session, name, "name", parts, count) { (session, message) throws(SessionError) in
-    try session.output(call, message)
-  }
+  sending(error, session, name, parts, count, .output(call: call))
 }
 
 @_cdecl("lauter_session_reply") @implementation
@@ -66,10 +67,7 @@ public func lauter_session_reply(
   _ session: OpaquePointer?, _ call: UInt64, _ parts: UnsafePointer<lauter_part>?, _ count: Int,
   _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  sending(error, session, constant(""), "name", parts, count) {
-    (session, message) throws(SessionError) in
-    try session.answer(call, message, isFailure: false)
-  }
+  sending(error, session, constant(""), parts, count, .result(call: call))
 }
 
 @_cdecl("lauter_session_fail") @implementation
@@ -78,10 +76,8 @@ public func lauter_session_fail(
   _ message: UnsafePointer<CChar>?, _ traceback: UnsafePointer<CChar>?,
   _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  sending(error, session, name, message: message, traceback: traceback) {
-    (session, message) throws(SessionError) in
-    try session.answer(call, message, isFailure: true)
-  }
+  sending(
+    error, session, name, message: message, traceback: traceback, .failure(call: call))
 }
 
 @_cdecl("lauter_session_fail_with") @implementation
@@ -90,9 +86,7 @@ public func lauter_session_fail_with(
   _ parts: UnsafePointer<lauter_part>?, _ count: Int,
   _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  sending(error, session, name, "name", parts, count) { (session, message) throws(SessionError) in
-    try session.answer(call, message, isFailure: true)
-  }
+  sending(error, session, name, parts, count, .failure(call: call))
 }
 
 // MARK: Calls to the host
@@ -117,12 +111,7 @@ public func lauter_session_call_start(
   _ parts: UnsafePointer<lauter_part>?, _ count: Int, _ call: UnsafeMutablePointer<UInt64>?,
   _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  sending(error, session, verb, "verb", parts, count) { (session, message) throws(SessionError) in
-    guard let call else {
-      throw SessionError(LAUTER_ERROR_INVALID, subject: "call", "call is NULL")
-    }
-    call.pointee = try session.startCall(parent: parent, message)
-  }
+  sending(error, session, verb, parts, count, .call(parent: parent), id: (call, "call"))
 }
 
 @_cdecl("lauter_session_call_wait") @implementation
@@ -130,13 +119,7 @@ public func lauter_session_call_wait(
   _ session: OpaquePointer?, _ call: UInt64, _ timeout: Int64,
   _ answer: UnsafeMutablePointer<lauter_request>?, _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  let result = fillRequest(error, session, answer, "answer") { (session) throws(SessionError) in
-    guard let answer = try session.awaitAnswer(call, milliseconds: timeout) else {
-      throw SessionError(
-        LAUTER_ERROR_TIMEOUT, subject: "\(call)", "call \(call) was not answered in time")
-    }
-    return answer
-  }
+  let result = fillRequest(error, session, answer, "answer", .answer(call), timeout)
   return min(result, 0)
 }
 
@@ -158,12 +141,8 @@ public func lauter_session_open(
   _ count: Int, _ window: UInt64, _ channel: UnsafeMutablePointer<UInt64>?,
   _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  sending(error, session, name, "name", parts, count) { (session, message) throws(SessionError) in
-    guard let channel else {
-      throw SessionError(LAUTER_ERROR_INVALID, subject: "channel", "channel is NULL")
-    }
-    channel.pointee = try session.open(message, window: window)
-  }
+  sending(
+    error, session, name, parts, count, .open(window: window), id: (channel, "channel"))
 }
 
 @_cdecl("lauter_session_grant") @implementation
@@ -182,10 +161,9 @@ public func lauter_session_send(
   _ session: OpaquePointer?, _ channel: UInt64, _ parts: UnsafePointer<lauter_part>?,
   _ count: Int, _ timeout: Int64, _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  sending(error, session, constant(""), "name", parts, count) {
-    (session, message) throws(SessionError) in
-    try session.send(channel, message, milliseconds: timeout)
-  }
+  sending(
+    error, session, constant(""), parts, count,
+    .data(channel: channel, milliseconds: timeout))
 }
 
 @_cdecl("lauter_session_receive") @implementation
@@ -194,19 +172,14 @@ public func lauter_session_receive(
   _ request: UnsafeMutablePointer<lauter_request>?,
   _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  fillRequest(error, session, request, "request") { (session) throws(SessionError) in
-    try session.receive(channel, milliseconds: timeout)
-  }
+  fillRequest(error, session, request, "request", .channel(channel), timeout)
 }
 
 @_cdecl("lauter_session_end") @implementation
 public func lauter_session_end(
   _ session: OpaquePointer?, _ channel: UInt64, _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  onSession(error, session) { (session) throws(SessionError) in
-    try session.endChannel(channel)
-    return 0
-  }
+  sending(error, session, constant(""), nil, 0, .end(channel: channel))
 }
 
 @_cdecl("lauter_session_cancel") @implementation
@@ -214,8 +187,6 @@ public func lauter_session_cancel(
   _ session: OpaquePointer?, _ channel: UInt64, _ name: UnsafePointer<CChar>?,
   _ message: UnsafePointer<CChar>?, _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  sending(error, session, name, message: message, traceback: nil) {
-    (session, message) throws(SessionError) in
-    try session.cancel(channel, message)
-  }
+  sending(
+    error, session, name, message: message, traceback: nil, .cancel(channel: channel))
 }

@@ -102,16 +102,21 @@ private func emptied(
   return request
 }
 
-/// Takes a request from a session and hands it out; 1 if there was one.
+/// Takes a request from a session and hands it out; 1 if there was one. An answer that does not come is an error.
 func fillRequest(
   _ slot: ErrorSlot, _ session: OpaquePointer?, _ out: UnsafeMutablePointer<lauter_request>?,
-  _ name: String, _ take: (WorkerSession) throws(SessionError) -> TakenRequest?
+  _ name: String, _ wanted: Wanted, _ timeout: Int64
 ) -> Int32 {
   status(slot) { () throws(HostError) in
     let session: WorkerSession = try object(session, "session")
     let out = try emptied(out, name)
-    guard let taken = try translating({ () throws(SessionError) in try take(session) }) else {
-      return 0
+    let request = try translating { () throws(SessionError) in
+      try session.take(wanted, milliseconds: timeout)
+    }
+    guard let taken = request else {
+      guard case .answer(let call) = wanted else { return 0 }
+      throw HostError(
+        LAUTER_ERROR_TIMEOUT, subject: "\(call)", "call \(call) was not answered in time")
     }
     let arrival = taken.arrival
     out.pointee.kind = UInt32(arrival.kind)
@@ -138,9 +143,7 @@ public func lauter_session_next(
   _ request: UnsafeMutablePointer<lauter_request>?,
   _ error: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  fillRequest(error, session, request, "request") { (session) throws(SessionError) in
-    try session.next(take, milliseconds: timeout)
-  }
+  fillRequest(error, session, request, "request", .any(take), timeout)
 }
 
 @_cdecl("lauter_request_interrupted") @implementation

@@ -36,6 +36,24 @@ package struct WorkerArrival {
   }
 }
 
+/// What somebody waits for.
+package enum Wanted {
+  /// What LAUTER_TAKE_* names, or the word to stop.
+  case any(UInt32)
+  /// The answer to a call of ours.
+  case answer(UInt64)
+  /// What comes on one channel.
+  case channel(UInt64)
+
+  fileprivate func fits(_ arrival: WorkerArrival) -> Bool {
+    switch self {
+    case .any(let take): arrival.takers & take != 0
+    case .answer(let id): arrival.id == id && arrival.takers == UInt32(LAUTER_TAKE_ANSWERS)
+    case .channel(let id): arrival.id == id && arrival.takers == UInt32(LAUTER_TAKE_CHANNELS)
+    }
+  }
+}
+
 /// What has arrived and nobody has taken, in order.
 struct Arrivals {
   private var all: [WorkerArrival?] = []
@@ -47,10 +65,10 @@ struct Arrivals {
     count += 1
   }
 
-  /// The first that fits.
-  mutating func take(where fits: (WorkerArrival) -> Bool) -> WorkerArrival? {
+  /// The first that is wanted.
+  mutating func take(_ wanted: Wanted) -> WorkerArrival? {
     for index in head..<all.count {
-      guard let arrival = all[index], fits(arrival) else { continue }
+      guard let arrival = all[index], wanted.fits(arrival) else { continue }
       all[index] = nil
       count -= 1
       shorten()

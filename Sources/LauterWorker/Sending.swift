@@ -14,8 +14,11 @@
 struct Sending {
   let session: WorkerSession
   let kind: FrameKind
+  let line: UnfinishedMessage.Line
+  let id: UInt64
   let size: UInt64
-  var id: UInt64 = 0
+  /// The first frame's turn was taken with the id.
+  private var hasTurn: Bool
   /// Bytes of the payload that no frame has yet.
   private var left: Int
   /// The frame that is being put together.
@@ -35,61 +38,30 @@ struct Sending {
   /// The most that waits for another frame.
   static let heldMost = 1 << 14
 
-  init(_ session: WorkerSession, _ kind: FrameKind, size: Int) {
+  init(
+    _ session: WorkerSession, _ kind: FrameKind, _ line: UnfinishedMessage.Line, _ id: UInt64,
+    _ size: Int
+  ) {
     self.session = session
     self.kind = kind
+    self.line = line
+    self.id = id
     self.size = UInt64(size)
     left = size
-  }
-
-  /// Waits until the message may begin.
-  mutating func begin(_ chooseID: () throws(SessionError) -> UInt64) throws(SessionError) {
-    var chosen: UInt64 = 0
-    let line = kind.line
-    let size = self.size
-    let session = self.session
-    try session.locked { () throws(SessionError) in
-      guard session.saidReady else {
-        throw SessionError(
-          LAUTER_ERROR_STATE, subject: "session", "the worker has not said that it is ready")
-      }
-      if session.isDeaf { throw session.end.error ?? .hostGone }
-      // What others may choose has no line, and need not wait for this.
-      if line != .none { chosen = try chooseID() }
-      _ = try session.wait(until: .max, interruptible: false) {
-        var sum = size
-        for other in session.unfinished {
-          if other.line == line, line != .none, other.id == chosen { return false }
-          sum += other.size
-        }
-        return session.unfinished.count < Wire.unfinishedMax && sum <= Wire.messageMax
-      }
-      if line == .none {
-        session.takeTurn()
-        do throws(SessionError) { chosen = try chooseID() } catch {
-          session.passTurn()
-          throw error
-        }
-      }
-      session.unfinished.append(UnfinishedMessage(line: line, id: chosen, size: size))
-    }
     hasTurn = line == .none
-    id = chosen
   }
 
-  /// The first frame's turn was taken with the id.
-  private var hasTurn = false
-
+  /// With the lock.
   func finish() {
-    session.relock()
     if hasTurn { session.passTurn() }
-    if let index = session.unfinished.firstIndex(where: {
-      $0.id == id && $0.line == kind.line && $0.size == size
-    }) {
-      session.unfinished.remove(at: index)
+    for index in session.unfinished.indices {
+      let other = session.unfinished[index]
+      if other.id == id, other.line == line, other.size == size {
+        session.unfinished.remove(at: index)
+        if session.beginners > 0 { session.wakeSleepers() }
+        break
+      }
     }
-    session.handOver()
-    session.unlock()
   }
 
   mutating func add(_ head: [UInt8], _ parts: UnsafeBufferPointer<MessagePart>) throws(SessionError)
@@ -148,19 +120,22 @@ struct Sending {
     let writer = session.writer!
     let piece = min(Wire.piece, size - done)
     var place: Place?
-    var placed = self.placed
-    try session.locked { () throws(SessionError) in
-      session.lastPlaced = lx_now()
-      if done == 0, session.hostReadsInPlace { place = writer.take(UInt64(size)) }
-      guard place == nil else { return }
-      _ = try session.wait(until: .max, interruptible: false) {
-        placed.removeAll { !writer.isTaken($0) }
-        if placed.count < Sending.piecesAtOnce { place = writer.take(UInt64(piece)) }
-        if let place { placed.append(place) }
-        return place != nil || placed.isEmpty
+    try session.enter()
+    defer { session.leave() }
+    session.lastPlaced = lx_now()
+    if done == 0, session.hostReadsInPlace { place = writer.take(UInt64(size)) }
+    var patience = WorkerSession.Patience.endless
+    while place == nil {
+      placed.removeAll { !writer.isTaken($0) }
+      if placed.count < Sending.piecesAtOnce { place = writer.take(UInt64(piece)) }
+      if let place {
+        placed.append(place)
+      } else if placed.isEmpty {
+        break
+      } else {
+        _ = try session.pause(&patience)
       }
     }
-    self.placed = placed
     return place
   }
 
@@ -174,7 +149,9 @@ struct Sending {
       pieces.append(piece)
       done += piece.size
     }
-    try session.locked { () throws(SessionError) in session.writer?.cut(place, into: pieces) }
+    session.relock()
+    session.writer?.cut(place, into: pieces)
+    session.unlock()
     for piece in pieces { try add(piece) }
   }
 
@@ -220,7 +197,7 @@ struct Sending {
     defer {
       session.relock()
       session.passTurn()
-      session.unlock()
+      session.leave()
     }
     append(held, to: &out)
     held = nil

@@ -129,106 +129,81 @@ extension WorkerSession {
       throw SessionError(
         LAUTER_ERROR_INVALID, subject: "window", "\(window) is no window of 1 byte to 1 GiB")
     }
-    try locked { () throws(SessionError) in
-      let channel = try liveChannel(id)
-      channel.window = window
-      grant(channel)
-    }
+    try enter()
+    defer { leave() }
+    let channel = try liveChannel(id)
+    channel.window = window
+    grant(channel)
   }
 
-  // MARK: What the program does
+  // MARK: Steps of sending
 
-  package func open(_ message: OutgoingParts, window: UInt64) throws(SessionError) -> UInt64 {
-    guard window <= Wire.messageMax else {
-      throw SessionError(
-        LAUTER_ERROR_INVALID, subject: "window", "\(window) is no window of at most 1 GiB")
-    }
-    var id: UInt64 = 0
-    try send(.open, message) { () throws(SessionError) in
-      guard channels.count < WorkerChannel.most else {
-        throw SessionError(
-          LAUTER_ERROR_LIMIT, subject: "channels",
-          "there are \(WorkerChannel.most) channels that are not over")
+  /// Takes credit for a message, as soon as there is enough.
+  func takeCredit(_ id: UInt64, _ size: Int, milliseconds: Int64) throws(SessionError) {
+    let cost = UInt64(size) + WorkerChannel.overhead
+    var patience = Patience(milliseconds: milliseconds)
+    while true {
+      let channel = try openChannel(id)
+      if channel.credit >= cost {
+        channel.credit -= cost
+        return
       }
-      id = nextChannel
-      nextChannel += 2
-      channels.append(WorkerChannel(id))
-      return id
-    }
-    if window > 0 {
-      try locked { () throws(SessionError) in
-        // It may have been refused by now.
-        guard let channel = channel(id) else { return }
-        channel.window = window
-        grant(channel)
+      if channel.needed == 0 {
+        channel.needed = cost
+        var payload: [UInt8] = []
+        payload.appendLE(cost)
+        appendControl(.need, id: id, payload: payload)
+        flushControl()
       }
-    }
-    return id
-  }
-
-  package func send(
-    _ id: UInt64, _ message: OutgoingParts, milliseconds: Int64
-  ) throws(SessionError) {
-    let cost = UInt64(message.size) + WorkerChannel.overhead
-    let deadline = WorkerSession.deadline(milliseconds)
-    try locked { () throws(SessionError) in
-      let hasCredit = try wait(until: deadline) { () throws(SessionError) in
-        let channel = try liveChannel(id)
-        guard !channel.weHaveEnded else { throw ended(id) }
-        if channel.credit >= cost {
-          channel.credit -= cost
-          return true
-        }
-        if channel.needed == 0 {
-          channel.needed = cost
-          var payload: [UInt8] = []
-          payload.appendLE(cost)
-          appendControl(.need, id: id, payload: payload)
-          flushControl()
-        }
-        return false
-      }
-      guard hasCredit else {
-        channel(id)?.wanted = cost
+      if try !pause(&patience) {
+        channel.wanted = cost
         throw .timeout
       }
     }
-    try send(.data, message) { id }
   }
 
-  private func ended(_ id: UInt64) -> SessionError {
-    SessionError(LAUTER_ERROR_STATE, subject: "\(id)", "channel \(id) was ended here")
-  }
-
-  package func receive(_ id: UInt64, milliseconds: Int64) throws(SessionError) -> TakenRequest? {
-    try take(
-      milliseconds,
-      orFail: { () throws(SessionError) in _ = try liveChannel(id) }
-    ) { $0.id == id && $0.takers == UInt32(LAUTER_TAKE_CHANNELS) }
-  }
-
-  package func endChannel(_ id: UInt64) throws(SessionError) {
-    try locked { () throws(SessionError) in
-      let channel = try liveChannel(id)
-      guard !channel.weHaveEnded else { throw ended(id) }
-      channel.weHaveEnded = true
+  /// A channel on which we may send.
+  func openChannel(_ id: UInt64) throws(SessionError) -> WorkerChannel {
+    let channel = try liveChannel(id)
+    guard !channel.weHaveEnded else {
+      throw SessionError(
+        LAUTER_ERROR_STATE, subject: "\(id)", "channel \(id) was ended here")
     }
-    try send(.end, OutgoingParts()) { id }
-    try locked { () throws(SessionError) in
-      if let channel = channel(id), channel.hostHasEnded { close(channel, nil) }
-    }
+    return channel
   }
 
-  package func cancel(_ id: UInt64, _ reason: OutgoingParts) throws(SessionError) {
-    try locked { () throws(SessionError) in
-      let channel = try liveChannel(id)
-      channels.removeAll { $0 === channel }
-      while arrivals.take(where: {
-        $0.id == id && $0.takers == UInt32(LAUTER_TAKE_CHANNELS)
-      }) != nil {}
-      releaseReturned()
-      wakeSleepers()
+  func newChannel() throws(SessionError) -> UInt64 {
+    guard channels.count < WorkerChannel.most else {
+      throw SessionError(
+        LAUTER_ERROR_LIMIT, subject: "channels",
+        "there are \(WorkerChannel.most) channels that are not over")
     }
-    try send(.cancel, reason) { id }
+    let id = nextChannel
+    nextChannel += 2
+    channels.append(WorkerChannel(id))
+    return id
+  }
+
+  /// It was opened; it may have been refused by now.
+  func granted(_ id: UInt64, window: UInt64) {
+    guard let channel = channel(id) else { return }
+    channel.window = window
+    grant(channel)
+  }
+
+  /// We have said that we send no more.
+  func ended(_ id: UInt64) {
+    guard let channel = channel(id), channel.hostHasEnded else { return }
+    close(channel, nil)
+    wakeSleepers()
+  }
+
+  /// Forgets a channel, and what was not taken of it.
+  func drop(_ id: UInt64) throws(SessionError) {
+    let channel = try liveChannel(id)
+    channels.removeAll { $0 === channel }
+    while arrivals.take(.channel(id)) != nil {}
+    releaseReturned()
+    wakeSleepers()
   }
 }

@@ -75,17 +75,18 @@ extension WorkerSession {
   }
 
   private func greet(_ name: String, _ abilities: Greeting.Abilities) throws(SessionError) {
-    try locked { () throws(SessionError) in
-      _ = try wait(until: .max, interruptible: false) { greeting != nil }
-      var hello = Greeting()
-      hello.name = name
-      hello.abilities = abilities
-      if mapArena() { hello.abilities.formUnion([.readsArena, .readsInPlace]) }
-      _ = lx_close(Born.page)
-      _ = lx_close(Born.arena)
-      control.append(contentsOf: hello.frame())
-      flushControl()
-    }
+    var patience = Patience.endless
+    try enter()
+    defer { leave() }
+    while greeting == nil { _ = try pause(&patience) }
+    var hello = Greeting()
+    hello.name = name
+    hello.abilities = abilities
+    if mapArena() { hello.abilities.formUnion([.readsArena, .readsInPlace]) }
+    _ = lx_close(Born.page)
+    _ = lx_close(Born.arena)
+    control.append(contentsOf: hello.frame())
+    flushControl()
   }
 
   /// Maps what the host has for large parts, if it has something.
@@ -104,15 +105,15 @@ extension WorkerSession {
 
   /// Says that calls can come.
   package func ready() throws(SessionError) {
-    try locked { () throws(SessionError) in
-      guard !saidReady else {
-        throw SessionError(LAUTER_ERROR_STATE, subject: "ready", "it was said before")
-      }
-      saidReady = true
-      appendControl(.ready)
-      flushControl()
-      if isDeaf { throw .hostGone }
+    try enter()
+    defer { leave() }
+    guard !saidReady else {
+      throw SessionError(LAUTER_ERROR_STATE, subject: "ready", "it was said before")
     }
+    saidReady = true
+    appendControl(.ready)
+    flushControl()
+    if isDeaf { throw .hostGone }
   }
 
   /// Adds a frame that waits for no one.

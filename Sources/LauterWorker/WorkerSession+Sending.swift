@@ -37,6 +37,18 @@ package struct OutgoingParts {
   }
 }
 
+/// What a message is sent as.
+package enum Purpose {
+  case output(call: UInt64)
+  case result(call: UInt64)
+  case failure(call: UInt64)
+  case call(parent: UInt64)
+  case open(window: UInt64)
+  case data(channel: UInt64, milliseconds: Int64)
+  case end(channel: UInt64)
+  case cancel(channel: UInt64)
+}
+
 /// A message that has begun to be sent.
 struct UnfinishedMessage {
   /// Messages of one line are sent one after the other.
@@ -55,47 +67,100 @@ struct OutgoingFrame {
   var slices: [UnsafeRawBufferPointer] = []
 }
 
-extension FrameKind {
-  var line: UnfinishedMessage.Line {
-    switch self {
-    case .output, .result, .failure: .answers
-    case .data, .end, .cancel: .channel
-    default: .none
-    }
-  }
-}
-
 extension WorkerSession {
   /// Sends a message, frame by frame, so that other threads' come in between.
   ///
-  /// - Parameter chooseID: asked once, with the lock and the turn, so that ids are seen in the order of their choice; what it
-  ///   throws ends it before anything was sent.
-  func send(
-    _ kind: FrameKind, parent: UInt64 = 0, _ message: OutgoingParts,
-    _ chooseID: () throws(SessionError) -> UInt64
-  ) throws(SessionError) {
-    var bytes: [UInt8] = []
-    if kind != .end {
-      bytes = Message.head(name: message.name, parent: parent, parts: message.parts) {
-        message.typeSizes[$0]
-      }
-      guard bytes.count <= Wire.payloadMax else {
-        throw SessionError(
-          LAUTER_ERROR_LIMIT, subject: "parts",
-          "the names and media types have \(bytes.count) bytes, at most \(Wire.payloadMax) are allowed"
-        )
-      }
+  /// - Returns: its id.
+  @discardableResult
+  package func send(_ purpose: Purpose, _ message: OutgoingParts) throws(SessionError) -> UInt64 {
+    var parent: UInt64 = 0
+    if case .call(let within) = purpose { parent = within }
+    var head = Message.head(name: message.name, parent: parent, parts: message.parts) {
+      message.typeSizes[$0]
     }
-    var sending = Sending(self, kind, size: message.size)
-    try sending.begin(chooseID)
-    do throws(SessionError) {
-      try sending.add(bytes, message.parts)
-    } catch {
-      sending.finish()
-      throw error
+    if case .end = purpose { head = [] }
+    guard head.count <= Wire.payloadMax else {
+      throw SessionError(
+        LAUTER_ERROR_LIMIT, subject: "parts",
+        "the names and media types have \(head.count) bytes, at most \(Wire.payloadMax) are allowed"
+      )
     }
+    var sending = try begin(purpose, message.size)
+    var failure: SessionError?
+    do throws(SessionError) { try sending.add(head, message.parts) } catch { failure = error }
+    relock()
     sending.finish()
-    for part in message.parts { freeLent(part.data) }
+    switch purpose {
+    case .open(let window): granted(sending.id, window: window)
+    case .end(let channel): ended(channel)
+    default: break
+    }
+    if failure == nil, !lent.isEmpty { for part in message.parts { freeLent(part.data) } }
+    leave()
+    if let failure { throw failure }
+    return sending.id
+  }
+
+  /// Waits until a message may begin, and notes that it has.
+  private func begin(_ purpose: Purpose, _ size: Int) throws(SessionError) -> Sending {
+    try enter()
+    defer { leave() }
+    guard saidReady else {
+      throw SessionError(
+        LAUTER_ERROR_STATE, subject: "session", "the worker has not said that it is ready")
+    }
+    if isDeaf { throw end.error ?? .hostGone }
+    var id: UInt64 = 0
+    let kind: FrameKind
+    var line = UnfinishedMessage.Line.none
+    switch purpose {
+    case .output(let call):
+      (kind, line, id) = (.output, .answers, call)
+      _ = try unansweredCall(call)
+    case .result(let call), .failure(let call):
+      if case .result = purpose { kind = .result } else { kind = .failure }
+      (line, id) = (.answers, call)
+      unanswered.remove(at: try unansweredCall(call))
+    case .data(let channel, let milliseconds):
+      (kind, line, id) = (.data, .channel, channel)
+      try takeCredit(channel, size, milliseconds: milliseconds)
+    case .end(let channel):
+      (kind, line, id) = (.end, .channel, channel)
+      try openChannel(channel).weHaveEnded = true
+    case .cancel(let channel):
+      (kind, line, id) = (.cancel, .channel, channel)
+      try drop(channel)
+    case .call: kind = .call
+    case .open: kind = .open
+    }
+    var patience = Patience.endless
+    while !mayBegin(line, id, UInt64(size)) {
+      beginners += 1
+      defer { beginners -= 1 }
+      _ = try pause(&patience)
+    }
+    // Ids are seen in the order of their choice: with the turn for the first frame.
+    if line == .none {
+      takeTurn()
+      do throws(SessionError) {
+        id = try kind == .call ? newCall() : newChannel()
+      } catch {
+        passTurn()
+        throw error
+      }
+    }
+    unfinished.append(UnfinishedMessage(line: line, id: id, size: UInt64(size)))
+    return Sending(self, kind, line, id, size)
+  }
+
+  /// Whether the host takes one more, and no other of the same line is under way.
+  private func mayBegin(_ line: UnfinishedMessage.Line, _ id: UInt64, _ size: UInt64) -> Bool {
+    var sum = size
+    for other in unfinished {
+      if line != .none, other.line == line, other.id == id { return false }
+      sum += other.size
+    }
+    return unfinished.count < Wire.unfinishedMax && sum <= Wire.messageMax
   }
 
   /// Writes everything, however long the host takes to make room. With the turn and without the lock.

@@ -49,6 +49,8 @@ package final class WorkerSession: @unchecked Sendable {
   var control: [UInt8] = []
   /// Messages that have begun and not ended, and the bytes of their parts.
   var unfinished: [UnfinishedMessage] = []
+  /// Who waits until it may begin.
+  var beginners = 0
   var saidReady = false
 
   // The arena.
@@ -123,16 +125,22 @@ package final class WorkerSession: @unchecked Sendable {
   /// Whether this is the process that attached.
   var isHere: Bool { lx_fork_mark_read(forkMark) == 1 }
 
-  func locked<R>(_ body: () throws(SessionError) -> R) throws(SessionError) -> R {
+  /// Takes the lock, to be followed by `leave`.
+  func enter() throws(SessionError) {
     guard isHere else { throw .forked }
     lx_mutex_lock(lock)
-    defer { unlock() }
-    return try body()
   }
 
-  /// Takes the lock again after `unlocked`.
+  /// Lets the lock go for good, and sees to it that somebody reads who has reason to.
+  func leave() {
+    handOver()
+    unlock()
+  }
+
+  /// Takes the lock again that was let go.
   func relock() { lx_mutex_lock(lock) }
 
+  /// Lets the lock go for a while.
   func unlock() {
     announcePending()
     lx_mutex_unlock(lock)
@@ -149,32 +157,48 @@ package final class WorkerSession: @unchecked Sendable {
   /// How long nobody wants the arena until its memory goes back.
   private static let idle: Int64 = 1_000_000_000
 
-  /// Sleeps until `isDone`, and reads for all meanwhile if nobody else does. With the lock, which is let go while it sleeps.
+  /// How long somebody waits.
+  struct Patience {
+    let deadline: UInt64
+    /// Whether a signal's handler ends it.
+    let isInterruptible: Bool
+    fileprivate var hasLooked = false
+
+    init(milliseconds: Int64) {
+      deadline = WorkerSession.deadline(milliseconds)
+      isInterruptible = true
+    }
+
+    private init() {
+      deadline = .max
+      isInterruptible = false
+    }
+
+    static var endless: Patience { Patience() }
+  }
+
+  /// Sleeps until something has happened, and reads for all meanwhile if nobody else does. With the lock, which is let go
+  /// while it sleeps.
   ///
   /// - Returns: false if the time was up.
-  func wait(
-    until deadline: UInt64, interruptible: Bool = true,
-    _ isDone: () throws(SessionError) -> Bool
-  ) throws(SessionError) -> Bool {
-    defer { handOver() }
-    var hasLooked = false
-    while true {
-      if try isDone() { return true }
-      if let error = end.error { throw error }
-      let now = deadline == .max ? 0 : lx_now()
-      if now >= deadline {
+  func pause(_ patience: inout Patience) throws(SessionError) -> Bool {
+    if let error = end.error { throw error }
+    var left = WorkerSession.longest
+    if patience.deadline != .max {
+      let now = lx_now()
+      if now >= patience.deadline {
         // Who asks without waiting gets what has come by now.
-        if hasLooked || isReading { return false }
-        hasLooked = true
+        if patience.hasLooked || isReading { return false }
+        patience.hasLooked = true
         receive()
-        continue
+        return true
       }
-      hasLooked = true
-      let left =
-        deadline == .max ? WorkerSession.longest : Int64(min(deadline - now, 1 << 60))
-      let result = isReading ? sleep(left) : read(left)
-      if result == -Int(EINTR), interruptible { throw .interrupted }
+      left = Int64(patience.deadline - now)
     }
+    patience.hasLooked = true
+    let result = isReading ? sleep(left) : read(left)
+    if result == -Int(EINTR), patience.isInterruptible { throw .interrupted }
+    return true
   }
 
   /// Sleeps until another thread has done something.
@@ -236,7 +260,7 @@ package final class WorkerSession: @unchecked Sendable {
 
   func passTurn() {
     serving += 1
-    wakeSleepers()
+    if serving != nextTicket { wakeSleepers() }
     flushControl()
   }
 
@@ -296,33 +320,25 @@ package final class WorkerSession: @unchecked Sendable {
 
   // MARK: Requests
 
-  /// The next request of those that `take` names; nil if the time was up.
-  package func next(_ take: UInt32, milliseconds: Int64) throws(SessionError) -> TakenRequest? {
-    try self.take(milliseconds, stops: true) { $0.takers & take != 0 }
-  }
-
-  /// The first arrival that fits.
-  func take(
-    _ milliseconds: Int64, stops: Bool = false, orFail: () throws(SessionError) -> Void = {},
-    _ fits: (WorkerArrival) -> Bool
-  ) throws(SessionError) -> TakenRequest? {
-    let deadline = WorkerSession.deadline(milliseconds)
-    var taken: WorkerArrival?
-    try locked { () throws(SessionError) in
-      flushControl()
-      _ = try wait(until: deadline) { () throws(SessionError) in
-        taken = arrivals.take(where: fits)
-        if taken != nil { return true }
-        if stops, isStopped {
+  /// The first that is wanted of what arrives; nil if the time was up.
+  package func take(_ wanted: Wanted, milliseconds: Int64) throws(SessionError) -> TakenRequest? {
+    var patience = Patience(milliseconds: milliseconds)
+    try enter()
+    defer { leave() }
+    flushControl()
+    while true {
+      if let arrival = arrivals.take(wanted) { return TakenRequest(arrival, self) }
+      switch wanted {
+      case .any:
+        if isStopped {
           stopWasTaken = true
-          taken = .stop
-          return true
+          return TakenRequest(.stop, self)
         }
-        try orFail()
-        return false
+      case .answer(let id): guard waiting.contains(id) else { throw .staleCall(id) }
+      case .channel(let id): _ = try liveChannel(id)
       }
+      if try !pause(&patience) { return nil }
     }
-    return taken.map { TakenRequest($0, self) }
   }
 
   /// Where the host counts how often a call is asked to stop; nil if it does not.
