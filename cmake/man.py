@@ -162,8 +162,8 @@ def command_pages(version: str, parts: Path, folder: Path, lauter: str) -> None:
 
 
 def library_page(version: str, parts: Path, folder: Path, header: Path) -> None:
-    """Every function of the header: its prototype and the first sentence of its documentation."""
-    text = header.read_text()
+    """Every function of the header, and of the worker's beside it: its prototype and the first sentence of its documentation."""
+    text = header.read_text() + header.with_name("lauter_worker.h").read_text()
     found = re.findall(
         r"/\*\*((?:(?!\*/).)*?)\*/\s*LAUTER_(?:API|CHECKED) ([^;(]*?)(\blauter_\w+)\(([^;]*)\);", text, re.S
     )

@@ -30,7 +30,7 @@
 extern "C" {
 #endif
 
-/* ----------------------------------------------------------------------------------------------- session -- */
+/* -------------------------------------------------------------------------------------------- a worker's session -- */
 
 /** A worker's session with its host. */
 typedef struct lauter_session lauter_session;
@@ -75,7 +75,7 @@ LAUTER_API int32_t lauter_session_fd(lauter_session *session);
  * kept parts stay valid until they are cleared and released. NULL does nothing. **Since** 0.1 */
 LAUTER_API void lauter_session_free(lauter_session *session);
 
-/* ---------------------------------------------------------------------------------------------- requests -- */
+/* ------------------------------------------------------------------------------------------- a worker's requests -- */
 
 /** Kinds of request. */
 enum {
@@ -165,7 +165,7 @@ LAUTER_API void lauter_request_clear(lauter_request *request);
  */
 LAUTER_CHECKED int32_t lauter_request_keep(const lauter_request *request, lauter_kept **kept, lauter_error **error);
 
-/* ----------------------------------------------------------------------------------------------- answers -- */
+/* -------------------------------------------------------------------------------------------- a worker's answers -- */
 
 /**
  * Send an output of a running call: "display" of docs/profile.md, say. Outputs and the answer of a call arrive in their order.
@@ -194,7 +194,7 @@ LAUTER_CHECKED int32_t lauter_session_fail(lauter_session *session, uint64_t cal
 LAUTER_CHECKED int32_t lauter_session_fail_with(lauter_session *session, uint64_t call, const char *name,
                                                 const lauter_part *parts, size_t part_count, lauter_error **error);
 
-/* ------------------------------------------------------------------------------------------------ memory -- */
+/* --------------------------------------------------------------------------------------------- a worker's memory -- */
 
 /**
  * Borrow memory to build a part in, so that sending it copies nothing: shared memory if there is room, else ordinary.
@@ -213,7 +213,7 @@ LAUTER_CHECKED int32_t lauter_session_lend(lauter_session *session, size_t size,
  * sent. **Since** 0.1 */
 LAUTER_CHECKED int32_t lauter_session_unlend(lauter_session *session, void *memory, lauter_error **error);
 
-/* ------------------------------------------------------------------------------------- calls to the host -- */
+/* ---------------------------------------------------------------------------------- a worker's calls to its host -- */
 
 /**
  * Call the host and wait for its answer.
@@ -246,7 +246,7 @@ LAUTER_CHECKED int32_t lauter_session_call_wait(lauter_session *session, uint64_
  * be cancelled, and no error. **Errors** STALE: this id was never a call. **Since** 0.1 */
 LAUTER_CHECKED int32_t lauter_session_call_cancel(lauter_session *session, uint64_t call, lauter_error **error);
 
-/* ---------------------------------------------------------------------------------------------- channels -- */
+/* ------------------------------------------------------------------------------------------- a worker's channels -- */
 
 /** A window that suits most: bytes. */
 #define LAUTER_SESSION_WINDOW ((uint64_t)1 << 20)

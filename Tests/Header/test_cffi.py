@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lauter.h as a binding generator reads it: by cffi, whose parser (pycparser) knows plain C99 and nothing else."""
+"""lauter.h and lauter_worker.h as a binding generator reads them: by cffi, whose parser (pycparser) knows plain C99 and nothing else."""
 
 import os
 import re
@@ -11,13 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEADER = ROOT / "include" / "lauter.h"
+WORKER = ROOT / "include" / "lauter_worker.h"
 LIBRARY = Path(os.environ.get("LAUTER_BUILD", ROOT / "build")) / "lib" / "liblauter.so.0"
 
 
 @pytest.fixture(scope="module")
 def preprocessed() -> str:
-    """The header without its includes, for a compiler that has no attributes."""
-    text = re.sub(r"^#include <.*>$", "", HEADER.read_text(), flags=re.M)
+    """Both headers without their includes, for a compiler that has no attributes."""
+    text = re.sub(r"^#include .*$", "", HEADER.read_text() + WORKER.read_text(), flags=re.M)
     return subprocess.run(
         ["gcc", "-E", "-P", "-std=c99", "-U__GNUC__", "-"],
         input=text, stdout=subprocess.PIPE, check=True, text=True,
@@ -38,16 +39,16 @@ def lib(ffi):
 
 def test_every_function_and_constant_is_read(preprocessed, ffi, lib):
     names = re.findall(r"\b(lauter_[a-z_]+)\(", preprocessed)
-    assert len(names) > 40 and len(set(names)) == len(names)
+    assert len(names) > 60 and len(set(names)) == len(names)
     for name in names:
         assert ffi.typeof(getattr(lib, name)).kind == "function"
     assert (lib.LAUTER_ERROR_STALE, lib.LAUTER_EVENT_EXITED) == (-7, 8)
 
 
 def test_structures_have_the_layout_that_the_compiler_gives_them(ffi, tmp_path):
-    lines = ["#include <stddef.h>", "#include <stdio.h>", f'#include "{HEADER}"', "int main(void) {"]
+    lines = ["#include <stddef.h>", "#include <stdio.h>", f'#include "{WORKER}"', "int main(void) {"]
     read = {}
-    for name in ("lauter_event", "lauter_report", "lauter_part"):
+    for name in ("lauter_event", "lauter_report", "lauter_part", "lauter_request"):
         lines.append(f'printf("{name} %zu\\n", sizeof({name}));')
         read[name] = ffi.sizeof(name)
         for field, described in ffi.typeof(name).fields:
