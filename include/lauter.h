@@ -590,6 +590,22 @@ LAUTER_CHECKED int32_t lauter_call_reply(lauter_host *host, lauter_call call, co
 LAUTER_CHECKED int32_t lauter_call_fail(lauter_host *host, lauter_call call, const char *name, const char *message,
                                         lauter_error **error);
 
+/* ------------------------------------------------------------------------------------------------- values -- */
+
+/**
+ * Check that parts hold one whole value in the format of docs/values.md, before anything opens it.
+ *
+ * @param parts The value ("application/vnd.lauter.value"), then the data of its arrays, in order. Media types are not
+ *        looked at.
+ * @param part_count How many, 1 to LAUTER_PARTS_MAX.
+ *
+ * Looks at each byte once and needs no memory in proportion. What it was given must not change until it is decoded.
+ *
+ * **Ownership** nothing is kept. **Threads** any. **Errors** INVALID: with the subject "value", the value is broken, and
+ * the message says at which byte of the first part, and how; with another subject, that argument. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_value_check(const lauter_part *parts, size_t part_count, lauter_error **error);
+
 /* ------------------------------------------------------------------------------------------------- events -- */
 
 /** Kinds of event. */

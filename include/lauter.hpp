@@ -358,6 +358,9 @@ class call {
         lauter_call id_;
 };
 
+/** Throw if the parts do not hold one whole value: lauter_value_check(). */
+inline void check_value(view<part> parts) { detail::call(lauter_value_check, parts.data(), parts.size()); }
+
 /** A worker: an id, and its host. */
 class worker {
       public:
