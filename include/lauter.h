@@ -599,10 +599,12 @@ LAUTER_CHECKED int32_t lauter_call_fail(lauter_host *host, lauter_call call, con
  *        looked at.
  * @param part_count How many, 1 to LAUTER_PARTS_MAX.
  *
- * Looks at each byte once and needs no memory in proportion. What it was given must not change until it is decoded.
+ * Looks at each byte once; needs 4 to 20 bytes for each key of the largest maps and sets, and nothing else. What it was
+ * given must not change until it is decoded.
  *
  * **Ownership** nothing is kept. **Threads** any. **Errors** INVALID: with the subject "value", the value is broken, and
- * the message says at which byte of the first part, and how; with another subject, that argument. **Since** 0.1
+ * the message says at which byte of the first part, and how; with another subject, that argument. SYSTEM: no random
+ * numbers. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_value_check(const lauter_part *parts, size_t part_count, lauter_error **error);
 

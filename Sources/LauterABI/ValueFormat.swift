@@ -27,11 +27,7 @@ public func lauter_value_check(
     }
     // One layout under two names: the header's for hosts, the wire's for the core.
     let raw = UnsafeRawPointer(parts).assumingMemoryBound(to: MessagePart.self)
-    do throws(ValueError) {
-      try Value.check(UnsafeBufferPointer(start: raw, count: count))
-    } catch let broken {
-      throw invalid("value", "the value is broken at byte \(broken.offset): \(broken.reason)")
-    }
+    try Value.check(UnsafeBufferPointer(start: raw, count: count))
     return 0
   }
 }

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(CLinux)
+  import CLinux
+#endif
+
 /// Where and how bytes break the value format (docs/values.md).
 package struct ValueError: Error, Equatable, Sendable {
   /// Of the item that is broken, in the first part.
@@ -18,12 +22,19 @@ package enum Value {
   package static let itemsMax = 1 << 24
   package static let bytesMax: UInt64 = 1 << 30
 
-  /// Looks at every byte once, in constant memory; what it lets through each decoder takes.
+  /// Looks at every byte once; what it lets through each decoder takes.
   ///
-  /// - Parameter parts: the value, then the data of its arrays. Their media types are not looked at.
-  package static func check(_ parts: UnsafeBufferPointer<MessagePart>) throws(ValueError) {
+  /// Its memory is 4 bytes for each key of the maps and sets around it, and at most 16 more for each of the one that ends.
+  ///
+  /// - Parameters:
+  ///   - parts: the value, then the data of its arrays. Their media types are not looked at.
+  ///   - seed: what the sender cannot know, or it chooses keys that make the search for duplicates slow.
+  package static func check(
+    _ parts: UnsafeBufferPointer<MessagePart>, seed: (UInt64, UInt64)
+  ) throws(ValueError) {
     guard parts.count > 0 else { throw ValueError(offset: 0, reason: "no value") }
-    var reader = ValueReader(parts)
+    var reader = ValueReader(parts, seed)
+    defer { reader.keys.free() }
     try reader.whole()
   }
 }
@@ -37,9 +48,13 @@ private struct ValueReader {
   var items = 0
   /// The part that the next array out of line has to name.
   var part = 1
+  /// Where the keys of the maps and sets begin that have not ended, the innermost's last.
+  var keys = ValueKeys()
+  let seed: (UInt64, UInt64)
 
-  init(_ parts: UnsafeBufferPointer<MessagePart>) {
+  init(_ parts: UnsafeBufferPointer<MessagePart>, _ seed: (UInt64, UInt64)) {
     self.parts = parts
+    self.seed = seed
     bytes = UnsafeRawBufferPointer(start: parts[0].data, count: parts[0].size)
     end = bytes.count
   }
@@ -75,16 +90,14 @@ private struct ValueReader {
     return from
   }
 
-  /// An unsigned integer of `size` bytes that would not have fitted a shorter form.
-  mutating func least(_ least: UInt64, _ size: Int, of start: Int) throws(ValueError) -> Int {
-    let number = number(try take(size, of: start), size)
-    guard number >= least else { try fail(start, "not the shortest form") }
-    return Int(truncatingIfNeeded: number)
+  /// A length or count of `size` bytes.
+  mutating func length(_ size: Int, of start: Int) throws(ValueError) -> Int {
+    Int(number(try take(size, of: start), size))
   }
 
   /// Checks one item with all that is in it; true if it may be a key. The recursion is bounded by `Value.depthMax`.
   @discardableResult
-  mutating func value(_ depth: Int, ascending: Bool = false) throws(ValueError) -> Bool {
+  mutating func value(_ depth: Int, isSet: Bool = false) throws(ValueError) -> Bool {
     let start = at
     items += 1
     guard items <= Value.itemsMax else { try fail(start, "more than 16777216 items") }
@@ -92,87 +105,68 @@ private struct ValueReader {
     switch code {
     case 0x00...0x7F, 0xE0...0xFF: return true
     case 0x80...0x8F: try map(Int(code & 15), start, depth)
-    case 0x90...0x9F: try array(Int(code & 15), start, depth, ascending)
+    case 0x90...0x9F: try array(Int(code & 15), start, depth, isSet)
     case 0xA0...0xBF: return try text(Int(code & 31), start)
     case 0xC0, 0xC2, 0xC3: break
     case 0xC4...0xC6:
-      let size = 1 << Int(code - 0xC4)
-      _ = try take(try least(code == 0xC4 ? 0 : 1 << UInt64(4 * size), size, of: start), of: start)
+      _ = try take(try length(1 << Int(code - 0xC4), of: start), of: start)
       return true
     case 0xC7...0xC9:
-      let width = 1 << Int(code - 0xC7)
-      let size = try least(code == 0xC7 ? 0 : 1 << UInt64(4 * width), width, of: start)
-      if size == 1 || size == 2 || size == 4 || size == 8 || size == 16 {
-        try fail(start, "not the shortest form")
-      }
-      return try extended(size, start, depth)
-    case 0xCB: try float(try take(8, of: start), 8, start)
-    case 0xCC...0xCF:
-      let size = 1 << Int(code - 0xCC)
-      _ = try least(code == 0xCC ? 128 : 1 << UInt64(4 * size), size, of: start)
-      return true
-    case 0xD0...0xD3:
-      let size = 1 << Int(code - 0xD0)
-      let number = signed(try take(size, of: start), size)
-      guard number < (code == 0xD0 ? -32 : -1 << Int64(4 * size - 1)) else {
-        try fail(start, "not the shortest form")
-      }
+      return try extended(try length(1 << Int(code - 0xC7), of: start), start, depth)
+    case 0xCA, 0xCB: _ = try take(code == 0xCA ? 4 : 8, of: start)
+    case 0xCC...0xD3:
+      _ = try take(1 << Int(code & 3), of: start)
       return true
     case 0xD4...0xD8: return try extended(1 << Int(code - 0xD4), start, depth)
-    case 0xD9...0xDB:
-      let size = 1 << Int(code - 0xD9)
-      return try text(
-        try least(code == 0xD9 ? 32 : 1 << UInt64(4 * size), size, of: start), start)
-    case 0xDC: try array(try least(16, 2, of: start), start, depth, ascending)
-    case 0xDD: try array(try least(65_536, 4, of: start), start, depth, ascending)
-    case 0xDE: try map(try least(16, 2, of: start), start, depth)
-    case 0xDF: try map(try least(65_536, 4, of: start), start, depth)
+    case 0xD9...0xDB: return try text(try length(1 << Int(code - 0xD9), of: start), start)
+    case 0xDC, 0xDD: try array(try length(code == 0xDC ? 2 : 4, of: start), start, depth, isSet)
+    case 0xDE, 0xDF: try map(try length(code == 0xDE ? 2 : 4, of: start), start, depth)
     default: try fail(start, "no item begins with this byte")
     }
     return false
   }
 
   mutating func array(
-    _ count: Int, _ start: Int, _ depth: Int, _ ascending: Bool
+    _ count: Int, _ start: Int, _ depth: Int, _ isSet: Bool
   ) throws(ValueError) {
     try enter(depth, start)
     // Each item has a byte at least: a count that lies is found before anything is counted.
     guard count <= end - at else { try fail(start, "cut short") }
-    var before = at..<at
+    let first = keys.count
     for _ in 0..<count {
-      if ascending { try key(depth, &before) } else { try value(depth + 1) }
+      if isSet { try key(depth) } else { try value(depth + 1) }
     }
+    if isSet { try distinct(from: first) }
   }
 
   mutating func map(_ count: Int, _ start: Int, _ depth: Int) throws(ValueError) {
     try enter(depth, start)
     guard count <= (end - at) / 2 else { try fail(start, "cut short") }
-    var before = at..<at
+    let first = keys.count
     for _ in 0..<count {
-      try key(depth, &before)
+      try key(depth)
       try value(depth + 1)
     }
+    try distinct(from: first)
   }
 
   func enter(_ depth: Int, _ start: Int) throws(ValueError) {
     guard depth < Value.depthMax else { try fail(start, "nested more than 64 deep") }
   }
 
-  /// A key greater than the one before, byte by byte: so none comes twice, and nothing has to be remembered.
-  mutating func key(_ depth: Int, _ before: inout Range<Int>) throws(ValueError) {
+  mutating func key(_ depth: Int) throws(ValueError) {
     let start = at
     guard try value(depth + 1) else { try fail(start, "neither a key nor an element of a set") }
-    // No encoding is another's beginning: they differ within the shorter one, or are the same.
-    var same = 0
-    while same < before.count, same < at - start,
-      bytes[before.lowerBound + same] == bytes[start + same]
-    { same += 1 }
-    if before.count > 0 {
-      guard same < before.count, bytes[before.lowerBound + same] < bytes[start + same] else {
-        try fail(start, "keys or elements out of order, or one twice")
-      }
+    guard keys.append(start) else { try fail(start, "no memory to look for keys that come twice") }
+  }
+
+  /// Refuses keys that come twice, and forgets them.
+  mutating func distinct(from first: Int) throws(ValueError) {
+    switch keys.takeDuplicate(from: first, in: bytes, seed) {
+    case .none: break
+    case .at(let offset): try fail(offset, "a key or element that came before")
+    case .noMemory: try fail(at, "no memory to look for keys that come twice")
     }
-    before = start..<at
   }
 
   mutating func text(_ size: Int, _ start: Int) throws(ValueError) -> Bool {
@@ -194,13 +188,6 @@ private struct ValueReader {
       index += more
     }
     return true
-  }
-
-  func float(_ from: Int, _ size: Int, _ start: Int) throws(ValueError) {
-    let bits = number(from, size)
-    guard bits & ~(1 << 63) <= 0x7FF0_0000_0000_0000 || bits == 0x7FF8_0000_0000_0000 else {
-      try fail(start, "a NaN other than 7ff8000000000000")
-    }
   }
 }
 
@@ -224,13 +211,7 @@ extension ValueReader {
       fits =
         seconds >= -86_399_999_913_600 && seconds <= 86_399_999_999_999
         && number(from + 8, 4) < 1_000_000_000
-    case 8: fits = size == 16
-    case 9:
-      fits = size == 16
-      if fits {
-        try float(from, 8, start)
-        try float(from + 8, 8, start)
-      }
+    case 8, 9: fits = size == 16
     case 10, 11:
       try enter(depth, start)
       let code = size > 0 ? bytes[from] : 0
@@ -239,11 +220,12 @@ extension ValueReader {
         let outer = end
         end = at
         at = from
-        try value(depth + 1, ascending: type == 11)
+        try value(depth + 1, isSet: type == 11)
         guard at == end else { try fail(start, "bytes after the value") }
         end = outer
       }
     case 12: fits = try isArray(from, size, start)
+    case 0xFF: fits = isTimestamp(from, size)
     default: try fail(start, "an extension of an unknown type")
     }
     guard fits else { try fail(start, "an extension that is not of its type's form") }
@@ -278,6 +260,19 @@ extension ValueReader {
   private func isDay(_ from: Int) -> Bool {
     let day = signed(from, 4)
     return day >= -719_162 && day <= 2_932_896
+  }
+
+  /// MessagePack's own, in the years 1 to 9999.
+  private func isTimestamp(_ from: Int, _ size: Int) -> Bool {
+    switch size {
+    case 4: return true
+    case 8: return number(from, 8) >> 34 < 1_000_000_000
+    case 12:
+      let seconds = signed(from + 4, 8)
+      return number(from, 4) < 1_000_000_000 && seconds >= -62_135_596_800
+        && seconds < 253_402_300_800
+    default: return false
+    }
   }
 
   private func isTime(_ from: Int) -> Bool { number(from, 8) < 86_400_000_000_000 }

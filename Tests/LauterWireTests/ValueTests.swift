@@ -18,7 +18,7 @@ private func check(_ parts: [[UInt8]]) -> ValueError? {
   }
   return table.withUnsafeBufferPointer { (table) -> ValueError? in
     do throws(ValueError) {
-      try Value.check(table)
+      try Value.check(table, seed: (1, 2))
       return nil
     } catch {
       return error
@@ -84,5 +84,31 @@ private func vectors() throws -> [Vector] {
     #expect(
       check([list(most)])
         == ValueError(offset: most + 4, reason: "more than 16777216 items"))
+  }
+
+  @Test func `of many keys the one that comes again is found, in whatever form`() {
+    let count: UInt32 = 1 << 16
+    func keys(_ more: [UInt8]) -> [UInt8] {
+      var value: [UInt8] = [0xDF]
+      func append(_ number: UInt32) {
+        for shift in [24, 16, 8, 0] as [UInt32] {
+          value.append(UInt8(truncatingIfNeeded: number >> shift))
+        }
+      }
+      append(count + (more.isEmpty ? 0 : 1))
+      // Multiples of 2^16, whose hashes would fall together in a table that took them as they are.
+      for key in 0..<count {
+        value.append(0xCE)
+        append(key << 16)
+        value.append(0xC0)
+      }
+      return value + (more.isEmpty ? [] : more + [0xC0])
+    }
+    #expect(check([keys([])]) == nil)
+    #expect(check([keys([0x01])]) == nil)
+    let again = ValueError(
+      offset: 5 + 6 * Int(count), reason: "a key or element that came before")
+    #expect(check([keys([0xD2, 0x00, 0x01, 0x00, 0x00])]) == again)
+    #expect(check([keys([0x00])]) == again)
   }
 }

@@ -6,8 +6,8 @@ import sys
 
 from .interrupt import load
 
-_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
+TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
 _FEATURES = 0xFFFF0000  # where __future__ keeps its flags, among others
 
 sources = {}
@@ -55,12 +55,12 @@ def compile_cell(source, filename):
 
 
 def _parse(source, filename):
-    return compile(source, filename, "exec", _ONLY_AST | _TOP_LEVEL_AWAIT | _future, True)
+    return compile(source, filename, "exec", ONLY_AST | TOP_LEVEL_AWAIT | _future, True)
 
 
 def _compile(tree, filename, mode):
     global _future
-    code = compile(tree, filename, mode, _TOP_LEVEL_AWAIT | _future, True)
+    code = compile(tree, filename, mode, TOP_LEVEL_AWAIT | _future, True)
     if code.co_flags & _FEATURES & ~_future:
         __future__ = load("__future__")
         for name in __future__.all_feature_names:

@@ -34,7 +34,7 @@ def set_up():
     hooks.set_up()
 
 
-def _main():
+def main():
     """The user's namespace, whatever was done to sys.modules."""
     if sys.modules.get("__main__") is not _module:
         sys.modules["__main__"] = _module
@@ -83,22 +83,40 @@ def _give_reserve():
 
 def execute(call):
     """Run a cell: the kind, name and parts of its answer. Raises only interrupts that come while it tells a failure."""
+    return answer(_cell, call)
+
+
+def _cell(call):
     global _count
+    source, metadata = _arguments(call)
+    _count = metadata.get("count", _count + 1)
+    silent = bool(metadata.get("silent"))
+    filename = "<%s>" % (metadata.get("cell") or "cell %s" % _count)
+    value = run(cells.compile_cell(source, filename), main())
+    _leave_forked_child(None)
+    parts = []
+    if not silent:
+        if value is not None:
+            builtins._ = value
+            if not metadata.get("value") and not display.shows_itself(value):
+                parts = load(".bundle").parts_of(value)
+        publish_figures(value)
+    if metadata.get("value"):
+        parts = load(".values").encode(value, "result")
+    return parts
+
+
+def call_function(call):
+    """Call a function of the user's: the kind, name and parts of its answer, as execute()."""
+    return answer(load(".calling").call, call)
+
+
+def answer(work, call):
+    """What comes of `work(call)`, the parts of a result, or of what it raised."""
     _keep_reserve()
     try:
-        source, metadata = _arguments(call)
-        _count = metadata.get("count", _count + 1)
-        silent = bool(metadata.get("silent"))
-        filename = "<%s>" % (metadata.get("cell") or "cell %s" % _count)
-        value = _run(cells.compile_cell(source, filename), _main())
+        parts = work(call)
         _leave_forked_child(None)
-        parts = []
-        if not silent:
-            if value is not None:
-                builtins._ = value
-                if not display.shows_itself(value):
-                    parts = load(".bundle").parts_of(value)
-            _publish_figures(value)
         return RESULT, "", parts
     except BaseException as error:
         _give_descriptors()
@@ -114,13 +132,13 @@ def execute(call):
         _leave_forked_child(error)
         failure = load(".failure")
         try:
-            _publish_figures(None)
+            publish_figures(None)
         except Exception:
             failure.complain()
         return failure.answer(error)
 
 
-def _run(codes, namespace):
+def run(codes, namespace):
     try:
         value = None
         if any(code.co_flags & _COROUTINE for code in codes):
@@ -140,11 +158,16 @@ def _arguments(call):
     source = str(call.parts[0][1], "utf-8")
     for media, data in call.parts[1:]:
         if media == METADATA:
-            metadata = _json_value(data)
-            if not isinstance(metadata, dict):
-                raise ValueError("the metadata of execute is not an object")
-            return source, metadata
+            return source, metadata_of(data)
     return source, {}
+
+
+def metadata_of(data):
+    """The object in a call's metadata part."""
+    metadata = _json_value(data)
+    if not isinstance(metadata, dict):
+        raise ValueError("the metadata of a call is not an object")
+    return metadata
 
 
 class _Plain:
@@ -166,7 +189,7 @@ def _json_value(data):
     return load("json").loads(bytes(data))
 
 
-def _publish_figures(value):
+def publish_figures(value):
     figures = sys.modules.get(_FIGURES)
     if figures is not None:
         figures.publish(value)

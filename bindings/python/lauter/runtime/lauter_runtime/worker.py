@@ -37,7 +37,7 @@ def main():
     _tell_crashes()
     execute.set_up()
     interrupt.watch_lost()
-    verbs = {"execute": execute.execute}
+    verbs = {"execute": execute.execute, "call": execute.call_function}
     while True:
         message = session.next()
         if message.kind != CALL:
