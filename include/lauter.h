@@ -608,6 +608,82 @@ LAUTER_CHECKED int32_t lauter_call_fail(lauter_host *host, lauter_call call, con
  */
 LAUTER_CHECKED int32_t lauter_value_check(const lauter_part *parts, size_t part_count, lauter_error **error);
 
+/* ----------------------------------------------------------------------------------------------- channels -- */
+
+struct lauter_event;
+
+/** A channel's id: never 0, never used twice within one host. It is stale once its CHANNEL_CLOSED event was taken, or the host
+ * cancelled it. */
+typedef uint64_t lauter_channel;
+
+/**
+ * Open a channel to a worker: messages both ways beside its calls, in order, each direction with a flow of its own. Who
+ * does not take what comes on a channel stops whoever writes to it, and nobody else.
+ *
+ * @param name,parts,part_count What it is for, as the worker's program understands it; copied.
+ * @param window How many bytes the worker may send ahead of what was taken (messages take some hundred bytes besides
+ *        their parts): 1 to LAUTER_MESSAGE_MAX; 0 for 1 MiB. A single message larger than that is let through when all before
+ *        it was taken, if other channels of this worker do not have more than 1 GiB of such at the time.
+ * @param cookie The host's own value; every event of this channel carries it.
+ * @param[out] channel Its id.
+ *
+ * Returns at once: what is sent waits until the worker accepts. Events: CHANNEL_DATA, CHANNEL_END, CHANNEL_WRITABLE, and in
+ * the end CHANNEL_CLOSED; a worker that refuses closes it.
+ *
+ * **Threads** any. **Errors** STALE; STATE: the worker has no session or is ending; LIMIT: 1,024 channels of this worker are
+ * not over; INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_channel_open(lauter_host *host, lauter_worker worker, const char *name,
+                                           const lauter_part *parts, size_t part_count, size_t window, uint64_t cookie,
+                                           lauter_channel *channel, lauter_error **error);
+
+/**
+ * Accept a channel that a worker opened (LAUTER_EVENT_CHANNEL_OPENED). Until then nothing can come on it.
+ *
+ * @param window,cookie As for lauter_channel_open().
+ *
+ * **Threads** any. **Errors** STALE; STATE: accepted before, or the host's own; INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_channel_accept(lauter_host *host, lauter_channel channel, size_t window, uint64_t cookie,
+                                             lauter_error **error);
+
+/**
+ * Send a message on a channel.
+ *
+ * @param parts,part_count The message, copied.
+ *
+ * What the worker has given no credit for yet is kept: one message of any size, or several of 1 MiB together.
+ *
+ * **Threads** any. **Errors** STALE; STATE: ended by lauter_channel_end(); LIMIT: too much is kept already, nothing of this was taken:
+ * LAUTER_EVENT_CHANNEL_WRITABLE tells when to send it again; INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_channel_send(lauter_host *host, lauter_channel channel, const lauter_part *parts,
+                                           size_t part_count, lauter_error **error);
+
+/**
+ * Sleep until there is an event of one channel, and take it. Events of others are kept for lauter_host_next().
+ *
+ * @param[in,out] event Set `size` before the first use; cleared first if it held an event.
+ *
+ * **Blocks** for `timeout_ms`. **Ownership** clear with lauter_event_clear(). **Threads** any; an event goes to one of them. **Errors**
+ * TIMEOUT; INTERRUPTED; STALE: no such channel, or its last event was taken. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_channel_receive(lauter_host *host, lauter_channel channel, int64_t timeout_ms,
+                                              struct lauter_event *event, lauter_error **error);
+
+/** Send no more on a channel. What was sent arrives, and the worker may go on; CHANNEL_CLOSED comes when it has ended too. **Threads** any.
+ * **Errors** STALE; STATE: ended before. **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_channel_end(lauter_host *host, lauter_channel channel, lauter_error **error);
+
+/**
+ * End a channel in both directions at once, or refuse one, and tell the worker why: a type name ("Cancelled") and a
+ * message. What was not sent yet and events that were not taken are dropped, and there are no more.
+ *
+ * **Threads** any. **Errors** STALE; INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_channel_cancel(lauter_host *host, lauter_channel channel, const char *name,
+                                             const char *message, lauter_error **error);
+
 /* ------------------------------------------------------------------------------------------------- events -- */
 
 /** Kinds of event. */
@@ -630,7 +706,16 @@ enum {
          * 0x7f20c1e5a3b9"; and "application/json", an object of `sentence`, `name`, `number`, `architecture`, `arguments` (six
          * texts, "0x10"), `thread` (as the worker numbers it), `program_counter`, `count` and `observed`: whether it was
          * made all the same. */
-        LAUTER_EVENT_DENIED = 10
+        LAUTER_EVENT_DENIED = 10,
+        /** The worker opened a channel: `channel`, `name`, `parts`. lauter_channel_accept() or lauter_channel_cancel() it. */
+        LAUTER_EVENT_CHANNEL_OPENED = 11,
+        LAUTER_EVENT_CHANNEL_DATA = 12, /**< A message on a channel: `parts`. Taking it lets the worker send more. */
+        LAUTER_EVENT_CHANNEL_END = 13,  /**< The worker sends no more on a channel; the host still may. */
+        /** A channel is over, its last event: `status` is LAUTER_OK, both sides have ended it; FAILED, the worker cancelled it, or
+         * refused it (`name` and the first part say why); DIED, with `error`. */
+        LAUTER_EVENT_CHANNEL_CLOSED = 14,
+        LAUTER_EVENT_CHANNEL_WRITABLE =
+            15 /**< There is room again after lauter_channel_send() had refused for LIMIT. */
 };
 
 /** Streams of a worker. */
@@ -659,6 +744,8 @@ typedef struct lauter_event {
                                         DEADLINE; else NULL. */
         const lauter_report *report; /**< EXITED; else NULL. */
         void *owner;                 /**< The library's. */
+        uint64_t channel;            /**< CHANNEL_*: the channel's id. */
+        uint64_t channel_cookie;     /**< As given to lauter_channel_open() or lauter_channel_accept(). */
 } lauter_event;
 
 /**

@@ -119,6 +119,8 @@ func fill(_ out: UnsafeMutablePointer<lauter_event>, _ event: Event) {
   out.pointee.call = event.call
   out.pointee.call_cookie = event.callCookie
   out.pointee.parent = event.parent
+  out.pointee.channel = event.channel
+  out.pointee.channel_cookie = event.channelCookie
   out.pointee.status = event.status
   out.pointee.stream = UInt32(event.stream)
   out.pointee.dropped = event.dropped

@@ -15,6 +15,8 @@ package final class Event {
   package internal(set) var call: UInt64 = 0
   package internal(set) var callCookie: UInt64 = 0
   package internal(set) var parent: UInt64 = 0
+  package internal(set) var channel: UInt64 = 0
+  package internal(set) var channelCookie: UInt64 = 0
   package internal(set) var status: Int32 = 0
   package internal(set) var stream = 0
   package internal(set) var dropped: UInt64 = 0
@@ -42,6 +44,8 @@ package final class Event {
     call = other.call
     callCookie = other.callCookie
     parent = other.parent
+    channel = other.channel
+    channelCookie = other.channelCookie
     status = other.status
     stream = other.stream
     dropped = other.dropped

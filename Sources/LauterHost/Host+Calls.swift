@@ -43,12 +43,7 @@ extension Host {
     return try locked { () throws(HostError) in
       let worker = try worker(workerId)
       takeReturns()
-      guard worker.hasSession else {
-        throw .state(workerId, "runs a program, which takes no calls")
-      }
-      guard !worker.lifecycle.isEnding, worker.session != nil else {
-        throw .state(workerId, "is ending and takes no calls")
-      }
+      try checkTalks(worker)
       guard worker.outbox.size <= Bounds.unsentBytes else {
         throw HostError(
           LAUTER_ERROR_LIMIT, subject: "\(workerId)",
@@ -74,9 +69,19 @@ extension Host {
         graceNanoseconds: Bounds.nanoseconds(worker.launch.interruptGraceMilliseconds))
       worker.calls.append(call)
       calls[id] = call
-      send(worker, .call, slot: slot, id: id, outgoing)
+      send(worker, .call, slot: slot, id: id, order: Outbox.mainCalls, outgoing)
       if call.deadline != nil { arm(worker) }
       return id
+    }
+  }
+
+  /// Whether it has a session that can be used.
+  func checkTalks(_ worker: Worker) throws(HostError) {
+    guard worker.hasSession else {
+      throw .state(worker.id, "runs a program, which takes no calls")
+    }
+    guard !worker.lifecycle.isEnding, worker.session != nil else {
+      throw .state(worker.id, "is ending and takes no calls")
     }
   }
 
@@ -234,8 +239,9 @@ extension Host {
   // MARK: Sending
 
   /// Sends a message now if the session takes it, else as it can.
-  private func send(
-    _ worker: Worker, _ kind: FrameKind, slot: UInt16, id: UInt64, _ outgoing: Outgoing
+  func send(
+    _ worker: Worker, _ kind: FrameKind, slot: UInt16, id: UInt64, order: UInt64 = 0,
+    _ outgoing: Outgoing
   ) {
     let head = Message.head(name: outgoing.name, parent: 0, parts: outgoing.parts) {
       outgoing.typeSizes[$0]
@@ -244,7 +250,7 @@ extension Host {
     guard worker.lifecycle.phase == .ready, worker.outbox.isEmpty, size <= Wire.payloadMax else {
       worker.outbox.append(
         OutgoingMessage(
-          kind: kind, slot: slot, id: id, order: kind == .call ? Outbox.mainCalls : 0, head: head,
+          kind: kind, slot: slot, id: id, order: order, head: head,
           parts: outgoing.parts, arena: worker.arena,
           inPlace: worker.abilities.contains(.readsInPlace)))
       return flush(worker)
@@ -286,6 +292,10 @@ extension Host {
     // Calls that were made before the runtime was ready wait here until it is.
     guard worker.lifecycle.phase == .ready else { return }
     if !worker.isDeaf { worker.outbox.flush { bytes in write(worker, bytes) } }
+    while worker.outbox.isEmpty, !worker.isDeaf, !worker.channelsAwaitingRoom.isEmpty {
+      pumpChannels(of: worker)
+      worker.outbox.flush { bytes in write(worker, bytes) }
+    }
     if worker.isDeaf { worker.outbox = Outbox() }
     worker.isChoked =
       worker.outbox.answers > (worker.isChoked ? Bounds.unreadAnswers / 2 : Bounds.unreadAnswers)

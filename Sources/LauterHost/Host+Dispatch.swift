@@ -329,6 +329,11 @@ extension Host {
         Int(event.status), subject: "\(worker.id)", "the worker ended: \(report.why)")
       complete(call, event)
     }
+    for channel in worker.channels.values {
+      let error = HostError(
+        LAUTER_ERROR_DIED, subject: "\(worker.id)", "the worker ended: \(report.why)")
+      close(channel, Int32(LAUTER_ERROR_DIED), error: error)
+    }
     for call in worker.incoming { incoming[call.host] = nil }
     worker.incoming = []
     let event = Event(LAUTER_EVENT_EXITED, of: worker)

@@ -137,6 +137,7 @@ extension Host {
     case .output:
       guard let call = try inFlight(header.id, worker), !call.abandoned else { return .drop }
       return .keep
+    case .open, .data, .cancel: return try admit(header, channelMessage: size, worker)
     default: return .keep
     }
   }
@@ -152,7 +153,9 @@ extension Host {
       case .result, .failure: try answered(worker, message)
       case .output: try output(worker, message)
       case .call: try called(worker, message)
-      case .open, .data, .cancel: throw .unknownChannel(message.id)
+      case .open: try opened(worker, message)
+      case .data: try data(worker, message)
+      case .cancel: try cancelled(worker, message)
       default: throw .unexpectedKind(message.kind)
       }
     case .release(let places):
@@ -162,7 +165,9 @@ extension Host {
         worker.arenaIdleUntil = lx_now() + Bounds.arenaIdle
         arm(worker)
       }
-    case .credit(let id, _), .need(let id, _), .end(let id): throw .unknownChannel(id)
+    case .credit(let id, let amount): try credited(worker, id, amount)
+    case .need(let id, let amount): try needs(worker, id, amount)
+    case .end(let id): try ended(worker, id)
     case .interrupt: break
     }
   }

@@ -58,6 +58,7 @@ extension Host {
       let event = Event(copying: queued)
       queue.void { $0.worker == id }
       calls = calls.filter { $0.value.worker !== worker }
+      channels = channels.filter { $0.value.worker !== worker }
       workers[id] = nil
       return event
     }
@@ -126,7 +127,7 @@ extension Host {
   }
 
   /// Sleeps, doing this worker's work, until `isDone` (asked with the lock held) or the time is up.
-  private func sleep(
+  func sleep(
     for worker: Worker, _ milliseconds: Int64, until isDone: () throws(HostError) -> Bool
   ) throws(HostError) {
     let end: UInt64? = milliseconds < 0 ? nil : lx_now() + Bounds.nanoseconds(UInt64(milliseconds))

@@ -55,6 +55,8 @@ package final class Host: @unchecked Sendable {
   var incoming: [UInt64: Worker] = [:]
   /// Calls of both directions share one counter: no id ever means two things.
   var nextCall: UInt64 = 1
+  var channels: [UInt64: Channel] = [:]
+  var nextChannel: UInt64 = 1
   var queue = EventQueue()
   var timers = Timers()
   var timerSetTo: UInt64 = 0
@@ -197,7 +199,8 @@ package final class Host: @unchecked Sendable {
   }
 
   func push(_ event: Event, of worker: Worker) {
-    if let message = event.message {
+    // Data of channels has a bound of its own: their credit.
+    if let message = event.message, event.kind != LAUTER_EVENT_CHANNEL_DATA {
       worker.messageBytes += message.cost
       worker.messageCount += 1
       if !worker.isFull,
@@ -214,6 +217,8 @@ package final class Host: @unchecked Sendable {
   /// Bytes that `event` no longer takes up, now that it was taken.
   func settle(_ event: Event) {
     if event.kind == LAUTER_EVENT_DONE { calls[event.call] = nil }
+    if event.channel != 0 { settleChannel(event) }
+    if event.kind == LAUTER_EVENT_CHANNEL_DATA { return }
     guard let worker = workers[event.worker] else { return }
     switch event.kind {
     case LAUTER_EVENT_STREAM:
@@ -273,10 +278,13 @@ package final class Host: @unchecked Sendable {
       giveBack(worker.groups.groups)
       worker.calls = []
       worker.streamEvents = []
+      worker.channels = [:]
+      worker.channelsAwaitingRoom = []
       for watched in Watched.allCases { drop(worker, watched) }
     }
     workers = [:]
     calls = [:]
+    channels = [:]
     incoming = [:]
     removeGroups()
   }
@@ -300,6 +308,10 @@ enum Bounds {
   static let question = 1 << 14
   /// Calls of one worker that its host has not answered.
   static let incomingCalls = 1024
+  /// Bytes that wait in a channel, besides one message of any size.
+  static let channelUnsent = 1 << 20
+  /// Bytes in a session's outbox from which on channels keep theirs.
+  static let channelAhead = 1 << 18
   static let stderrTail = 4096
   /// Nanoseconds after which our half of an arena gives back what it took up.
   static let arenaIdle: UInt64 = 1_000_000_000

@@ -49,6 +49,11 @@ package struct HostError: Error, Equatable, Sendable {
     HostError(LAUTER_ERROR_STALE, subject: "\(id)", "no call has the id \(id) (any more)")
   }
 
+  static func staleChannel(_ id: UInt64) -> HostError {
+    HostError(
+      LAUTER_ERROR_STALE, subject: "\(id)", "no channel has the id \(id) (any more)")
+  }
+
   static func state(_ id: UInt64, _ what: String) -> HostError {
     HostError(LAUTER_ERROR_STATE, subject: "\(id)", "worker \(id) \(what)")
   }

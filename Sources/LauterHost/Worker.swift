@@ -86,6 +86,15 @@ final class Worker {
   /// Calls from the worker that wait for the host's answer: the host's id and the worker's.
   var incoming: [(host: UInt64, wire: UInt64)] = []
 
+  /// Those that are not over, by their ids over the wire.
+  var channels: [UInt64: Channel] = [:]
+  /// The highest id that the worker gave one.
+  var lastChannel: UInt64 = 0
+  /// They have something to send, and the session takes no more now.
+  var channelsAwaitingRoom: [Channel] = []
+  /// Bytes that its channels were let beyond their windows.
+  var channelExcess: UInt64 = 0
+
   /// Captured output that nobody has taken: oldest first, from `streamHead` on.
   var streamEvents: [Event] = []
   var streamHead = 0

@@ -40,6 +40,12 @@ package enum Wire {
   package static let unfinishedMax = 64
   package static let more: UInt8 = 1
   package static let placed: UInt8 = 2
+  /// What a data message takes of a channel's credit besides its size.
+  package static let dataCost: UInt64 = 64
+  /// Credit that a channel can have at a time.
+  package static let creditMax: UInt64 = (1 << 30) + (1 << 17)
+  /// Channels of a worker that are not over.
+  package static let channelsMax = 1024
   /// Places in one frame.
   package static let placesMax = payloadMax / Place.encodedSize
   /// Bytes of all places of one frame, unless it is a whole part that is read in place.

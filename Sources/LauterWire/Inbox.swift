@@ -53,7 +53,7 @@ package struct Inbox {
   /// Takes in bytes, hands out what they complete, in order. Not while paused.
   ///
   /// - Parameters:
-  ///   - admit: asked once for each message, with its kind, its id and the size of its parts, before memory is taken for it.
+  ///   - admit: asked once for each message, with its kind, its id and the size of head and parts, before memory is taken for it.
   ///   - deliver: false pauses.
   package mutating func feed(
     _ bytes: UnsafeRawBufferPointer,

@@ -52,6 +52,8 @@ package final class Message: @unchecked Sendable {  // immutable once complete
   /// Bytes of the parts that have arrived.
   private var filled = 0
   package let bodySize: Int
+  /// Of the head and the parts, as they went over the wire.
+  package let payloadSize: Int
   /// Whether parts in the arena may be left there: not if they were wished elsewhere.
   private var readsInPlace: Bool
   /// Parts that lie in the arena.
@@ -87,7 +89,7 @@ package final class Message: @unchecked Sendable {  // immutable once complete
   ///
   /// - Parameters:
   ///   - budget: the most bytes that the parts may have.
-  ///   - admit: asked with their size, before anything is allocated.
+  ///   - admit: asked with the size of head and parts, before anything is allocated.
   package init(
     kind: FrameKind, id: UInt64, payload: UnsafeRawBufferPointer, budget: UInt64,
     admit: (Int) throws(WireError) -> Admission
@@ -131,7 +133,7 @@ package final class Message: @unchecked Sendable {  // immutable once complete
     var body: UnsafeMutableRawPointer?
     var ownsBody = false
     var readsInPlace = false
-    switch try admit(Int(bodySize)) {
+    switch try admit(cursor + Int(bodySize)) {
     case .drop: break
     case .into(let memory) where memory.count >= Int(bodySize) && bodySize > 0:
       body = memory.baseAddress
@@ -191,6 +193,7 @@ package final class Message: @unchecked Sendable {  // immutable once complete
     self.ownsBody = ownsBody
     self.readsInPlace = readsInPlace
     self.bodySize = Int(bodySize)
+    payloadSize = cursor + Int(bodySize)
     try append(UnsafeRawBufferPointer(rebasing: payload[cursor...]))
   }
 
@@ -259,6 +262,13 @@ package final class Message: @unchecked Sendable {  // immutable once complete
   func letGo() {
     readsInPlace = false
     if !ownsBody { body = nil }
+  }
+
+  /// Bytes of a head without a name.
+  package static func headSize(of partCount: Int, _ typeSizes: [Int]) -> Int {
+    var size = headSize + partCount * 10
+    for count in typeSizes { size += count }
+    return size
   }
 
   /// The head of a message to send.

@@ -196,6 +196,8 @@ class Event:
     parts: list = field(default_factory=list)
     error: LauterError = None
     report: Report = None
+    channel: int = 0
+    channel_cookie: int = 0
 
     @property
     def kind_name(self) -> str:
@@ -236,7 +238,7 @@ def copy_event(raw) -> Event:
         raw.stream, raw.dropped, raw.name.decode(errors="surrogateescape"),
         [(part.type.decode(errors="surrogateescape"), ctypes.string_at(part.data, part.size) if part.size else b"") for part in parts],
         LauterError(lib.lauter_error_code(raw.error), raw.error) if raw.error else None,
-        copy_report(raw.report) if raw.report else None,
+        copy_report(raw.report) if raw.report else None, raw.channel, raw.channel_cookie,
     )  # fmt: skip
 
 
@@ -372,6 +374,13 @@ class Worker:
         del keep
         return Call(self.host, number.value)
 
+    def open(self, name, *parts, window=0, cookie=0) -> "Channel":
+        array, count, keep = raw_parts(parts)
+        number = ctypes.c_uint64()
+        self._do("lauter_channel_open", bytes_of(name), array, count, window, cookie, ctypes.byref(number))
+        del keep
+        return Channel(self.host, number.value)
+
     def execute(self, source, **options) -> "Call":
         return self.start("execute", ("text/x-python", source), **options)
 
@@ -401,6 +410,36 @@ class Worker:
             for e in self.host.seen
             if e.kind == C.EVENT_STREAM and e.worker == self.id and stream in (None, e.stream)
         )
+
+
+class Channel:
+    def __init__(self, host: Host, number: int):
+        self.host, self.id = host, number
+
+    def _do(self, function, *arguments):
+        return call(function, self.host.handle, self.id, *arguments)
+
+    def accept(self, window=0, cookie=0):
+        self._do("lauter_channel_accept", window, cookie)
+        return self
+
+    def send(self, *parts):
+        array, count, keep = raw_parts(parts)
+        self._do("lauter_channel_send", array, count)
+        del keep
+
+    def receive(self, timeout_ms=20000) -> Event:
+        raw = RawEvent(size=ctypes.sizeof(RawEvent))
+        self._do("lauter_channel_receive", timeout_ms, ctypes.byref(raw))
+        event = copy_event(raw)
+        lib.lauter_event_clear(ctypes.byref(raw))
+        return event
+
+    def end(self):
+        self._do("lauter_channel_end")
+
+    def cancel(self, name="Cancelled", message="enough"):
+        self._do("lauter_channel_cancel", bytes_of(name), bytes_of(message))
 
 
 class Call:

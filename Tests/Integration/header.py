@@ -19,6 +19,7 @@ SCALARS = {
     "size_t": ctypes.c_size_t,
     "lauter_worker": ctypes.c_uint64,
     "lauter_call": ctypes.c_uint64,
+    "lauter_channel": ctypes.c_uint64,
 }
 
 
