@@ -188,7 +188,9 @@ package struct Inbox {
     } else {
       guard !header.placed else { throw .badPlaces }
       message = try Message(
-        kind: header.kind, id: header.id, payload: payload, budget: Wire.messageMax - promised
+        kind: header.kind, id: header.id, payload: payload,
+        // What is whole in one frame has been received already.
+        budget: header.more ? Wire.messageMax - promised : Wire.messageMax
       ) { (size) throws(WireError) in try admit(header, size) }
       message.slot = header.slot
     }
