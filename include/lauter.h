@@ -508,9 +508,12 @@ typedef struct lauter_part {
         size_t size;      /**< Bytes at `data`. */
 } lauter_part;
 
-/** Lanes: calls on `main` run one after the other, in the order of their start. Other numbers are reserved. */
+/** Lanes: which calls wait for which. Other numbers are reserved. */
 enum {
-        LAUTER_LANE_MAIN = 0 /**< One after the other. */
+        LAUTER_LANE_MAIN = 0, /**< One after the other, in the order of their start. */
+        /** At once, beside the call that runs: a look at a variable while a cell computes. Only workers that say so when they
+         * greet can do that; for others the call is LAUTER_ERROR_UNSUPPORTED, its `status` if that was not known yet. */
+        LAUTER_LANE_SIDE = 1
 };
 
 /** Bounds. */
@@ -580,7 +583,7 @@ LAUTER_CHECKED int32_t lauter_call_wait(lauter_host *host, lauter_call call, int
 LAUTER_CHECKED int32_t lauter_call_into(lauter_host *host, lauter_call call, void *memory, size_t size,
                                         lauter_error **error);
 
-/** Answer a call that came from a worker (LAUTER_EVENT_CALL). **Errors** STALE: answered before, or the worker ended.
+/** Answer a call that came from a worker (LAUTER_EVENT_CALL). **Errors** STALE: answered before, cancelled, or the worker ended.
  * **Since** 0.1 */
 LAUTER_CHECKED int32_t lauter_call_reply(lauter_host *host, lauter_call call, const lauter_part *parts,
                                          size_t part_count, lauter_error **error);
@@ -714,8 +717,11 @@ enum {
         /** A channel is over, its last event: `status` is LAUTER_OK, both sides have ended it; FAILED, the worker cancelled it, or
          * refused it (`name` and the first part say why); DIED, with `error`. */
         LAUTER_EVENT_CHANNEL_CLOSED = 14,
-        LAUTER_EVENT_CHANNEL_WRITABLE =
-            15 /**< There is room again after lauter_channel_send() had refused for LIMIT. */
+        /** There is room again after lauter_channel_send() had refused for LIMIT. */
+        LAUTER_EVENT_CHANNEL_WRITABLE = 15,
+        /** The worker waits for the answer to its call `call` no longer (LAUTER_EVENT_CALL). It need not be answered: that would be
+         * LAUTER_ERROR_STALE. */
+        LAUTER_EVENT_CALL_CANCELLED = 16
 };
 
 /** Streams of a worker. */
@@ -734,7 +740,8 @@ typedef struct lauter_event {
         lauter_call call;       /**< The call it belongs to, or 0. */
         uint64_t call_cookie;   /**< As given to lauter_call_start(). */
         lauter_call parent;     /**< LAUTER_EVENT_CALL: the host's call from within which the worker asks, or 0. */
-        int32_t status; /**< DONE: LAUTER_OK, FAILED, TIMEOUT, DIED, PROTOCOL. SUSPENDED: the signal. DENIED: number. */
+        int32_t
+            status; /**< DONE: LAUTER_OK, FAILED, TIMEOUT, DIED, PROTOCOL, UNSUPPORTED. SUSPENDED: the signal. DENIED: number. */
         uint32_t stream;             /**< STREAM, DROPPED: LAUTER_STREAM_*. */
         uint64_t dropped;            /**< DROPPED: bytes. */
         const char *name;            /**< Never NULL. */

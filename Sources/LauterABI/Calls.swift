@@ -66,11 +66,12 @@ public func lauter_call_start(
   status(error) { () throws(HostError) in
     let host: Host = try object(host, "host")
     let out = try required(call, "call")
-    guard lane == UInt32(LAUTER_LANE_MAIN) else {
+    guard lane == UInt32(LAUTER_LANE_MAIN) || lane == UInt32(LAUTER_LANE_SIDE) else {
       throw invalid("lane", "no lane has the number \(lane)")
     }
     out.pointee = try host.startCall(
-      worker, outgoing(verb, "verb", parts, count), timeoutMilliseconds: timeout, cookie: cookie)
+      worker, lane: lane, outgoing(verb, "verb", parts, count), timeoutMilliseconds: timeout,
+      cookie: cookie)
     return 0
   }
 }

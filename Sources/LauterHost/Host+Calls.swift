@@ -37,7 +37,8 @@ package struct Outgoing {
 
 extension Host {
   package func startCall(
-    _ workerId: UInt64, _ outgoing: Outgoing, timeoutMilliseconds: Int64, cookie: UInt64
+    _ workerId: UInt64, lane: UInt32, _ outgoing: Outgoing, timeoutMilliseconds: Int64,
+    cookie: UInt64
   ) throws(HostError) -> UInt64 {
     try checkFork()
     return try locked { () throws(HostError) in
@@ -54,6 +55,7 @@ extension Host {
           LAUTER_ERROR_LIMIT, subject: "\(workerId)",
           "worker \(workerId) takes messages of at most \(worker.messageMax) bytes")
       }
+      if worker.lifecycle.phase == .ready, let error = refusal(of: lane, worker) { throw error }
       let id = nextCall
       guard let slot = worker.page?.take(for: id) else {
         throw HostError(
@@ -62,16 +64,39 @@ extension Host {
       }
       nextCall += 1
       let call = Call(
-        id: id, worker: worker, cookie: cookie, slot: slot,
+        id: id, worker: worker, cookie: cookie, lane: lane, slot: slot,
         deadline: timeoutMilliseconds < 0
           ? nil
           : worker.lifecycle.ownTime(lx_now()) + Bounds.nanoseconds(UInt64(timeoutMilliseconds)),
         graceNanoseconds: Bounds.nanoseconds(worker.launch.interruptGraceMilliseconds))
       worker.calls.append(call)
       calls[id] = call
-      send(worker, .call, slot: slot, id: id, order: Outbox.mainCalls, outgoing)
+      send(
+        worker, .call, slot: slot, id: id,
+        order: lane == LAUTER_LANE_MAIN ? Outbox.mainCalls : 0, lane: lane, outgoing)
       if call.deadline != nil { arm(worker) }
       return id
+    }
+  }
+
+  /// Why a worker takes no calls on a lane.
+  private func refusal(of lane: UInt32, _ worker: Worker) -> HostError? {
+    if lane == LAUTER_LANE_MAIN || worker.abilities.contains(.sideLane) { return nil }
+    return HostError(
+      LAUTER_ERROR_UNSUPPORTED, subject: "lane",
+      "worker \(worker.id) (\(worker.runtime)) takes no calls on the lane side, only one after the other"
+    )
+  }
+
+  /// It has said what it can: calls that were to run beside others end, where it cannot.
+  func refuseLanes(_ worker: Worker) {
+    for call in worker.calls {
+      guard let error = refusal(of: call.lane, worker) else { continue }
+      worker.outbox.withdrawCall(call.id)
+      let event = Event(LAUTER_EVENT_DONE, of: worker)
+      event.status = Int32(error.code)
+      event.error = error
+      complete(call, event)
     }
   }
 
@@ -157,7 +182,8 @@ extension Host {
     }
     if worker.abilities.contains(.interruptBySignal) {
       // Calls run in their order: the group below belongs to the first, and only that one's children may be meant.
-      worker.order(.signal(2, group: worker.interruptsGroup && call === worker.calls.first))
+      worker.order(
+        .signal(2, group: worker.interruptsGroup && call.lane == LAUTER_LANE_MAIN && call.mayRun))
     }
   }
 
@@ -179,6 +205,16 @@ extension Host {
     incoming[nextCall] = worker
     nextCall += 1
     drainStreams(worker)
+    push(event, of: worker)
+  }
+
+  /// The worker waits for its call's answer no longer.
+  func cancelledCall(_ worker: Worker, _ wire: UInt64) {
+    guard let index = worker.incoming.firstIndex(where: { $0.wire == wire }) else { return }
+    let id = worker.incoming.remove(at: index).host
+    incoming[id] = nil
+    let event = Event(LAUTER_EVENT_CALL_CANCELLED, of: worker)
+    event.call = id
     push(event, of: worker)
   }
 
@@ -241,9 +277,9 @@ extension Host {
   /// Sends a message now if the session takes it, else as it can.
   func send(
     _ worker: Worker, _ kind: FrameKind, slot: UInt16, id: UInt64, order: UInt64 = 0,
-    _ outgoing: Outgoing
+    lane: UInt32 = 0, _ outgoing: Outgoing
   ) {
-    let head = Message.head(name: outgoing.name, parent: 0, parts: outgoing.parts) {
+    let head = Message.head(name: outgoing.name, parent: 0, lane: lane, parts: outgoing.parts) {
       outgoing.typeSizes[$0]
     }
     let size = head.count + outgoing.bodySize

@@ -74,7 +74,7 @@ extension Host {
     for call in worker.lifecycle.isPaused ? [] : worker.calls {
       guard let deadline = call.deadline, deadline <= time else { continue }
       if call.timedOut {
-        guard call === worker.calls.first else {
+        guard call.mayRun else {
           giveUp(call)
           continue
         }

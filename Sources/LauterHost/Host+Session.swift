@@ -168,7 +168,7 @@ extension Host {
     case .credit(let id, let amount): try credited(worker, id, amount)
     case .need(let id, let amount): try needs(worker, id, amount)
     case .end(let id): try ended(worker, id)
-    case .interrupt: break
+    case .interrupt(let wire): cancelledCall(worker, wire)
     }
   }
 
@@ -176,6 +176,7 @@ extension Host {
     worker.messageMax = greeting.messageMax
     worker.abilities = greeting.abilities
     worker.runtime = greeting.name
+    refuseLanes(worker)
     guard greeting.abilities.contains(.readsArena), let map = worker.arenaMap else { return }
     worker.arena = ArenaWriter(map, start: 0)
   }

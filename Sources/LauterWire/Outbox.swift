@@ -122,6 +122,15 @@ package struct Outbox {
     messages.append(message)
   }
 
+  /// Takes out a call of which nothing has gone.
+  package mutating func withdrawCall(_ id: UInt64) {
+    guard let index = messages.firstIndex(where: { $0.kind == .call && $0.id == id }) else {
+      return
+    }
+    size -= messages[index].size + Wire.headerSize
+    messages.remove(at: index)
+  }
+
   /// The next message that is the first of its order.
   private mutating func takeTurn() {
     for _ in 0..<messages.count {

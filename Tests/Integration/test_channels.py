@@ -35,9 +35,11 @@ def number(value) -> bytes:
 class Peer:
     """A worker whose words on its session are ours."""
 
-    def __init__(self, host, policy):
-        launch = Launch("worker", support.python_interpreter(), "-c", PEER)
-        self.worker = host.spawn(policy, launch).wait_ready()
+    def __init__(self, host, policy, abilities=1):
+        launch = Launch("worker", support.python_interpreter(), "-c", PEER, str(abilities))
+        self.worker = host.spawn(policy, launch)
+        if abilities:
+            self.worker.wait_ready()
 
     def say(self, *frames):
         """It says this, and then answers."""

@@ -2,15 +2,17 @@
 """A worker that says on its session what its host's test tells it to, and tells what it heard.
 
 Calls: `say` (parts: whole frames, written as they are), `heard` (the frames that came meanwhile, but for calls, as JSON:
-kind, flags, id, payload in hexadecimal), `echo`. Written from docs/protocol.md alone.
+kind, flags, id, payload in hexadecimal), `echo`,
+`hold` (its answer comes with that to `free`). Its argument: its abilities. Written from docs/protocol.md alone.
 """
 
 import json
 import os
 import struct
+import sys
 
 HEADER = struct.Struct("<IBBHQ")
-heard = []
+heard, held = [], []
 buffer = b""
 
 
@@ -41,9 +43,14 @@ def message(parts):
     return head + b"".join(parts)
 
 
+def answer_in_frames(id, answer):
+    for at in range(0, len(answer), 65536):
+        write(frame(5, id, answer[at : at + 65536], at + 65536 < len(answer)))
+
+
 read(HEADER.unpack(read(HEADER.size))[0])  # the greeting
-write(frame(1, 0, struct.pack("<IHHIIQH", 0x5254554C, 1, 1, 1, 0, 1 << 30, 4) + b"peer") + frame(2, 0, b""))
-unfinished = b""
+write(frame(1, 0, struct.pack("<IHHIIQH", 0x5254554C, 1, 1, int(sys.argv[1]), 0, 1 << 30, 4) + b"peer") + frame(2, 0, b""))
+unfinished = {}
 while True:
     size, kind, flags, _, id = HEADER.unpack(read(HEADER.size))
     payload = read(size)
@@ -52,11 +59,11 @@ while True:
     if kind != 3:
         heard.append([kind, flags, id, payload.hex()])
         continue
-    unfinished += payload
+    unfinished.setdefault(id, []).append(payload)
     if flags & 1:
         continue
-    payload, unfinished = unfinished, b""
-    count, name_size, _, _ = struct.unpack_from("<HHIQ", payload)
+    payload = b"".join(unfinished.pop(id))
+    count, name_size, lane, _ = struct.unpack_from("<HHIQ", payload)
     at = 16 + name_size
     name, sizes, parts = payload[16:at].decode(), [], []
     for _ in range(count):
@@ -66,14 +73,17 @@ while True:
     for size in sizes:
         parts.append(payload[at:at + size])
         at += size
-    if name == "say":
+    if name == "hold":
+        held.append(id)
+    elif name == "free":
+        write(b"".join(frame(5, call, message([b"held"])) for call in [*held, id]))
+        held.clear()
+    elif name == "say":
         write(b"".join(parts) + frame(5, id, message([])))
     elif name == "heard":
         answer = message([json.dumps(heard).encode()])
         heard.clear()
-        while len(answer) > 65536:
-            write(frame(5, id, answer[:65536], 1))
-            answer = answer[65536:]
-        write(frame(5, id, answer))
+        answer_in_frames(id, answer)
     else:
-        write(frame(5, id, message(parts)))
+        answer = message(parts + [b"on lane %d" % lane])
+        answer_in_frames(id, answer)
