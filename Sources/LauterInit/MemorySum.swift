@@ -20,8 +20,13 @@ struct MemorySum {
   private let places: MemoryPlaces
   /// The most seen, bytes.
   private(set) var peak: UInt64 = 0
+  /// The arena: its mappings say how large it is, and not what of it is filled.
+  private let arena: lx_arena
 
-  init(_ places: MemoryPlaces) { self.places = places }
+  init(_ places: MemoryPlaces) {
+    self.places = places
+    arena = lx_arena_look(InitDescriptor.arena)
+  }
 
   /// Bytes; at most `limit` if that can be shown.
   mutating func count(_ processes: borrowing Processes, limit: UInt64) -> UInt64 {
@@ -47,6 +52,8 @@ struct MemorySum {
     if places.contains(.temporary) { bytes &+= MemorySum.used("/tmp") }
     if places.contains(.shared) { bytes &+= MemorySum.used("/dev/shm") }
     if places.contains(.home) { bytes &+= MemorySum.used("/home/worker") }
+    // What the worker wrote there; what its host did is the host's.
+    bytes &+= UInt64(max(0, lx_arena_filled(InitDescriptor.arena, arena)))
     if places.contains(.systemV) { bytes &+= UInt64(max(0, lx_system_v_bytes())) }
     return bytes
   }
@@ -59,7 +66,7 @@ struct MemorySum {
   private func exactly(_ processes: borrowing Processes) -> UInt64 {
     var bytes: UInt64 = 0
     withUnsafeTemporaryAllocation(of: SharedMemory.Object.self, capacity: SharedMemory.most) {
-      var shared = SharedMemory(objects: $0)
+      var shared = SharedMemory(objects: $0, counted: arena.inode)
       processes.each { pid in
         processes.eachMemory(pid) { bytes &+= processes.exactly($0, &shared) }
       }
@@ -84,7 +91,13 @@ struct SharedMemory {
   private var count = 0
   private(set) var bytes: UInt64 = 0
 
-  init(objects: UnsafeMutableBufferPointer<Object>) { self.objects = objects }
+  /// Counted elsewhere.
+  private let counted: UInt64
+
+  init(objects: UnsafeMutableBufferPointer<Object>, counted: UInt64) {
+    self.objects = objects
+    self.counted = counted
+  }
 
   mutating func canRead() -> Bool {
     linesLeft -= 1
@@ -93,6 +106,7 @@ struct SharedMemory {
 
   /// - Parameter end: of what is mapped of it, from its beginning.
   mutating func add(_ inode: UInt64, end: UInt64) {
+    if inode == counted { return }
     for index in 0..<count where objects[index].inode == inode {
       bytes &+= end &- min(end, objects[index].end)
       objects[index].end = max(end, objects[index].end)

@@ -133,7 +133,7 @@ struct Watch: ~Copyable {
       allBut: [
         InitDescriptor.control, InitDescriptor.hostPidfd, signalFD.raw, processes.descriptor,
         violations.descriptor, kept.descriptors.base, kept.descriptors.folder, groups.memory,
-        groups.bell, groups.cpu,
+        groups.bell, groups.cpu, memoryLimit == nil ? -1 : InitDescriptor.arena,
       ], from: job == nil ? 0 : 1)
   }
 

@@ -157,6 +157,23 @@ def test_what_is_not_used_takes_up_nothing_and_is_given_back(placing):
     assert worker.ask("sum", ("a/b", b"again" * 20_000)).text.startswith("100000 ")
 
 
+@pytest.mark.parametrize("beyond", [False, True])
+def test_what_a_worker_fills_of_its_arena_counts_as_its_memory_and_no_more(host, bench, beyond):
+    """In whichever way its memory is counted: that the arena could hold 256 MiB is nothing."""
+    policy = bench.policy(("limit", "memory=100M"))
+    worker = host.spawn(policy, bench.worker("arena")).wait_ready()
+    worker.ask("sum", ("a/b", bytes(60 * MIB)))
+    worker.start("spin", timeout_ms=300).done()
+    if not beyond:
+        assert worker.ask("fill", str(50 * MIB)).status == C.OK
+        worker.start("spin", timeout_ms=300).done()
+        assert worker.ask("echo", "alive").text == "alive"
+    else:
+        worker.start("fill", str(120 * MIB))
+        worker.start("spin")
+        assert worker.exited().report.reason == C.REASON_MEMORY
+
+
 def test_a_result_is_put_where_its_caller_wants_it(placing):
     worker = placing()
     size = 5 * MIB

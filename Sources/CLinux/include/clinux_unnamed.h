@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -81,6 +82,29 @@ static inline void lx_remove_pages(void *memory, size_t size) { (void)madvise(me
 static inline long lx_seal_size(int fd) { return lx_add_seals(fd, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); }
 /* Copies to where nobody looks soon (copy.c): past the cache, which keeps what it has, and reads nothing only to overwrite it. */
 void lx_copy_past_cache(void *to, const void *from, size_t size);
+/* An arena, as init knows it: the number of its file (0: there is none), and the size of a half. */
+typedef struct lx_arena {
+        uint64_t inode;
+        int64_t half;
+} lx_arena;
+static inline lx_arena lx_arena_look(int fd) {
+        struct stat status;
+        if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) return (lx_arena){0, 0};
+        return (lx_arena){status.st_ino, status.st_size / 2};
+}
+/* Bytes of the worker's half, the second, that are filled. Who fills it with more than a thousand holes is held to have filled
+ * the rest. */
+static inline int64_t lx_arena_filled(int fd, lx_arena arena) {
+        int64_t filled = 0, at = arena.half;
+        for (int i = 0; i < 1000 && at < 2 * arena.half; i++) {
+                int64_t data = lseek(fd, at, SEEK_DATA);
+                if (data < 0) return filled;
+                at = lseek(fd, data, SEEK_HOLE);
+                if (at < 0) return filled;
+                filled += at - data;
+        }
+        return at < 2 * arena.half ? filled + 2 * arena.half - at : filled;
+}
 /* Memory for much at once: in huge pages if there are any, for each small one costs a fault. NULL if there is none. */
 static inline void *lx_large_alloc(size_t size) {
         const size_t huge = (size_t)1 << 21;

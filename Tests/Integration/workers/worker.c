@@ -141,6 +141,9 @@ static void serve(struct message *m) {
         } else if (!strcmp(verb, "poke")) { /* offset in our half, byte */
                 arena[arena_half + (uint64_t)number] = (uint8_t)atoi(text_of(m, 1));
                 result_empty(m);
+        } else if (!strcmp(verb, "fill")) { /* so many bytes of our half */
+                memset(arena + arena_half, 7, (size_t)number);
+                result_empty(m);
         } else if (!strcmp(verb, "blocks")) { /* bytes that the arena takes up */
                 struct stat status;
                 result_number(m, fstat(ARENA, &status) < 0 ? 0 : (unsigned long long)status.st_blocks * 512);
