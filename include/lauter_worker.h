@@ -248,15 +248,12 @@ LAUTER_CHECKED int32_t lauter_session_call_cancel(lauter_session *session, uint6
 
 /* ------------------------------------------------------------------------------------------- a worker's channels -- */
 
-/** A window that suits most: bytes. */
-#define LAUTER_SESSION_WINDOW ((uint64_t)1 << 20)
-
 /**
  * Open a channel.
  *
  * @param name,parts,part_count What it is for, as the host's program understands it.
- * @param window How many bytes the host may have under way to us: its messages count until their requests are cleared. 0:
- *        none yet, see lauter_session_grant().
+ * @param window How many bytes the host may have under way to us: its messages (with some hundred bytes besides their parts)
+ *        count until their requests are cleared. 1 to LAUTER_MESSAGE_MAX; 0 for 1 MiB.
  * @param[out] channel Its id: never 0, odd, never used twice.
  *
  * The host accepts, and what is sent goes from then on; or it refuses: LAUTER_REQUEST_CLOSED.
@@ -272,7 +269,7 @@ LAUTER_CHECKED int32_t lauter_session_open(lauter_session *session, const char *
  *
  * A single message that is larger than the window is let in when everything before it was cleared.
  *
- * @param window At least 1 and at most LAUTER_MESSAGE_MAX. LAUTER_SESSION_WINDOW is a good one.
+ * @param window 1 to LAUTER_MESSAGE_MAX; 0 for 1 MiB.
  *
  * **Errors** STALE; INVALID. **Since** 0.1
  */
@@ -280,7 +277,7 @@ LAUTER_CHECKED int32_t lauter_session_grant(lauter_session *session, uint64_t ch
                                             lauter_error **error);
 
 /**
- * Send a message on a channel, once the host has credit for it: the bytes of its parts and 64 more.
+ * Send a message on a channel, once the host has given credit for it: its bytes, and some 100 more.
  *
  * @param timeout_ms How long to wait for credit. When it is up nothing was sent, and LAUTER_REQUEST_WRITABLE tells when there is enough.
  *

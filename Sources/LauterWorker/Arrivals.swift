@@ -98,7 +98,7 @@ package final class TakenRequest {
 
   deinit {
     let channel = arrival.channel
-    let size = arrival.message?.bodySize ?? 0
+    let size = arrival.message?.payloadSize ?? 0
     arrival.message = nil
     session.settle(channel, size)
   }

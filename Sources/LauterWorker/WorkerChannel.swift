@@ -31,16 +31,10 @@ package final class WorkerChannel {
 
   init(_ id: UInt64) { self.id = id }
 
-  /// What a message takes of the credit besides its bytes.
-  static let overhead: UInt64 = 64
-  /// Channels of a worker that are not over.
-  static let most = 1024
-  static let creditMax = Wire.messageMax + overhead
-
-  /// A message of the host's begins.
+  /// A message of the host's begins, of so many bytes of head and parts.
   func charge(_ size: Int) throws(WireError) {
     guard !hostHasEnded else { throw .dataAfterEnd(id) }
-    let cost = UInt64(size) + WorkerChannel.overhead
+    let cost = UInt64(size) + Wire.dataCost
     guard cost <= granted else {
       throw .creditOverrun(channel: id, size: cost, credit: granted)
     }
@@ -51,7 +45,7 @@ package final class WorkerChannel {
 
   /// The host grants. Whether somebody waits to be told.
   func addCredit(_ amount: UInt64) throws(WireError) -> Bool {
-    guard amount <= WorkerChannel.creditMax - credit else { throw .tooMuchCredit(id) }
+    guard amount <= Wire.creditMax - credit else { throw .tooMuchCredit(id) }
     credit += amount
     if credit >= needed { needed = 0 }
     guard wanted > 0, credit >= wanted else { return false }
@@ -113,34 +107,42 @@ extension WorkerSession {
   }
 
   func grantNeeded(_ channel: WorkerChannel, _ amount: UInt64) throws(WireError) {
-    guard amount <= WorkerChannel.creditMax else { throw .tooMuchCredit(channel.id) }
+    guard amount <= Wire.creditMax else { throw .tooMuchCredit(channel.id) }
     channel.hostNeeds = amount
     grant(channel)
   }
 
   /// The program is done with a message.
   func settleCredit(_ channel: WorkerChannel, _ size: Int) {
-    channel.held -= UInt64(size) + WorkerChannel.overhead
+    channel.held -= UInt64(size) + Wire.dataCost
     if channels.contains(where: { $0 === channel }) { grant(channel) }
   }
 
-  package func grant(_ id: UInt64, window: UInt64) throws(SessionError) {
-    guard window > 0, window <= Wire.messageMax else {
+  func checkWindow(_ window: UInt64) throws(SessionError) {
+    guard window <= Wire.messageMax else {
       throw SessionError(
-        LAUTER_ERROR_INVALID, subject: "window", "\(window) is no window of 1 byte to 1 GiB")
+        LAUTER_ERROR_INVALID, subject: "window", "\(window) is no window of at most 1 GiB")
     }
+  }
+
+  /// - Parameter window: 0 for the usual one.
+  private func grant(_ channel: WorkerChannel, window: UInt64) {
+    channel.window = window == 0 ? 1 << 20 : window
+    grant(channel)
+  }
+
+  package func grant(_ id: UInt64, window: UInt64) throws(SessionError) {
+    try checkWindow(window)
     try enter()
     defer { leave() }
-    let channel = try liveChannel(id)
-    channel.window = window
-    grant(channel)
+    grant(try liveChannel(id), window: window)
   }
 
   // MARK: Steps of sending
 
   /// Takes credit for a message, as soon as there is enough.
   func takeCredit(_ id: UInt64, _ size: Int, milliseconds: Int64) throws(SessionError) {
-    let cost = UInt64(size) + WorkerChannel.overhead
+    let cost = UInt64(size) + Wire.dataCost
     var patience = Patience(milliseconds: milliseconds)
     while true {
       let channel = try openChannel(id)
@@ -173,10 +175,10 @@ extension WorkerSession {
   }
 
   func newChannel() throws(SessionError) -> UInt64 {
-    guard channels.count < WorkerChannel.most else {
+    guard channels.count < Wire.channelsMax else {
       throw SessionError(
         LAUTER_ERROR_LIMIT, subject: "channels",
-        "there are \(WorkerChannel.most) channels that are not over")
+        "there are \(Wire.channelsMax) channels that are not over")
     }
     let id = nextChannel
     nextChannel += 2
@@ -186,9 +188,7 @@ extension WorkerSession {
 
   /// It was opened; it may have been refused by now.
   func granted(_ id: UInt64, window: UInt64) {
-    guard let channel = channel(id) else { return }
-    channel.window = window
-    grant(channel)
+    if let channel = channel(id) { grant(channel, window: window) }
   }
 
   /// We have said that we send no more.

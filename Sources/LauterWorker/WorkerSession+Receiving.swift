@@ -68,7 +68,7 @@ extension WorkerSession {
     }
   }
 
-  /// What becomes of a message's parts, of which so many bytes are to come.
+  /// What becomes of a message's parts, of which and its head so many bytes are to come.
   private func admit(_ header: FrameHeader, _ size: Int) throws(WireError) -> Admission {
     switch header.kind {
     case .result, .failure: return waiting.contains(header.id) ? .keep : .drop

@@ -85,7 +85,7 @@ extension WorkerSession {
         "the names and media types have \(head.count) bytes, at most \(Wire.payloadMax) are allowed"
       )
     }
-    var sending = try begin(purpose, message.size)
+    var sending = try begin(purpose, head.count, message.size)
     var failure: SessionError?
     do throws(SessionError) { try sending.add(head, message.parts) } catch { failure = error }
     relock()
@@ -102,7 +102,9 @@ extension WorkerSession {
   }
 
   /// Waits until a message may begin, and notes that it has.
-  private func begin(_ purpose: Purpose, _ size: Int) throws(SessionError) -> Sending {
+  private func begin(_ purpose: Purpose, _ headSize: Int, _ size: Int) throws(SessionError)
+    -> Sending
+  {
     try enter()
     defer { leave() }
     guard saidReady else {
@@ -123,7 +125,7 @@ extension WorkerSession {
       unanswered.remove(at: try unansweredCall(call))
     case .data(let channel, let milliseconds):
       (kind, line, id) = (.data, .channel, channel)
-      try takeCredit(channel, size, milliseconds: milliseconds)
+      try takeCredit(channel, headSize + size, milliseconds: milliseconds)
     case .end(let channel):
       (kind, line, id) = (.end, .channel, channel)
       try openChannel(channel).weHaveEnded = true
@@ -131,7 +133,9 @@ extension WorkerSession {
       (kind, line, id) = (.cancel, .channel, channel)
       try drop(channel)
     case .call: kind = .call
-    case .open: kind = .open
+    case .open(let window):
+      try checkWindow(window)
+      kind = .open
     }
     var patience = Patience.endless
     while !mayBegin(line, id, UInt64(size)) {

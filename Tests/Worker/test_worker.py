@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker made with the worker library, in a sandbox, as its host sees it."""
 
+import subprocess
 import time
 
+import ffi
 import pytest
 import support
 from ffi import C
@@ -130,9 +132,7 @@ def test_it_calls_its_host_and_gets_results_and_failures(start, host):
 
 
 def ffi_call(host, event):
-    from ffi import Call
-
-    return Call(host, event.call)
+    return ffi.Call(host, event.call)
 
 
 def test_a_call_to_the_host_that_takes_too_long_is_cancelled_and_its_answer_dropped(start, host):
@@ -208,6 +208,53 @@ def test_a_call_is_interrupted_by_message(start, host):
     assert call.done().name == "Interrupted"
 
 
+def test_a_channel_echoes_and_ends(start, host):
+    worker = start()
+    channel = worker.open("echo")
+    sizes = [0, 1, 1000, 70_000, 3 * MIB, 5]
+    for size in sizes:
+        channel.send(("x/y", big(size)), str(size))
+        came = channel.receive()
+        assert came.kind == C.EVENT_CHANNEL_DATA
+        assert came.parts == [("x/y", big(size)), ("text/plain", str(size).encode())]
+    for number in range(300):
+        channel.send(str(number))
+    assert [channel.receive().text for _ in range(300)] == [str(number) for number in range(300)]
+    channel.end()
+    assert channel.receive().kind == C.EVENT_CHANNEL_END
+    assert channel.receive().kind == C.EVENT_CHANNEL_CLOSED
+
+
+def test_hundreds_of_channels_are_open_at_once(start):
+    worker = start()
+    channels = [worker.open("echo", "5000") for _ in range(400)]
+    for number, channel in enumerate(channels):
+        channel.send(f"{number} " + "x" * 2000)
+    for number, channel in reversed(list(enumerate(channels))):
+        assert channel.receive().text.startswith(f"{number} ")
+    refused = worker.open("refuse")
+    closed = refused.receive()
+    assert (closed.kind, closed.name, closed.text) == (C.EVENT_CHANNEL_CLOSED, "Refused", "not here")
+    for channel in channels:
+        channel.cancel()
+    assert worker.ask("echo", "alive").text == "alive"
+
+
+def test_a_channel_of_the_workers_goes_as_fast_as_its_host_reads(start, host):
+    worker = start()
+    call = worker.start("stream", "500", "10000")
+    opened = host.until(lambda e: e.kind == C.EVENT_CHANNEL_OPENED)
+    channel = ffi.Channel(host, opened.channel).accept(window=30_000)
+    for number in range(500):
+        came = channel.receive()
+        assert came.data == pattern(10_000, number), number
+    channel.send("thanks")
+    channel.end()
+    assert channel.receive().kind == C.EVENT_CHANNEL_END
+    done = call.done()
+    assert done.text == "waited thanks,", done
+
+
 def test_stop_ends_it_and_end_of_session_too(start):
     worker = start()
     worker.stop()
@@ -269,16 +316,12 @@ def test_shared_memory_that_is_idle_goes_back_to_the_system(start, stage):
 
 
 def test_a_worker_without_a_host_says_so(program):
-    import subprocess
-
     done = subprocess.run([program], stderr=subprocess.PIPE, timeout=10)
     assert done.returncode == 1
     assert b"descriptor 3 is no session: this program is to be started by a lauter host" in done.stderr
 
 
 def test_it_ends_when_its_host_closes(stage, program):
-    import ffi
-
     begun = time.monotonic()
     with ffi.Host() as other:
         other.spawn(stage.policy(), ffi.Launch("worker", program)).wait_ready()

@@ -2,6 +2,7 @@
 /* A worker made with lauter_worker.h, with a verb for each thing that the tests want done.
  *
  * worker [threads] [side] [messages] */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <lauter_worker.h>
 #include <poll.h>
@@ -94,7 +95,7 @@ static int in_arena(const void *memory) {
                 unsigned long low, high;
                 if (sscanf(line, "%lx-%lx", &low, &high) == 2 && (unsigned long)memory >= low &&
                     (unsigned long)memory < high)
-                        found = strstr(line, "lauter-arena") != NULL;
+                        found = strstr(line, "memfd:") && strstr(line, "arena");
         }
         if (maps) fclose(maps);
         return found;
@@ -150,8 +151,8 @@ static void serve_channel(lauter_request *request) {
         uint64_t id = request->id;
         if (request->kind == LAUTER_REQUEST_OPENED && !strcmp(request->name, "refuse")) {
                 check(lauter_session_cancel(session, id, "Refused", "not here", &error), error);
-        } else if (request->kind == LAUTER_REQUEST_OPENED) {
-                uint64_t window = request->part_count ? strtoull(word(request, 0), NULL, 10) : LAUTER_SESSION_WINDOW;
+        } else if (request->kind == LAUTER_REQUEST_OPENED && strcmp(request->name, "wait") != 0) {
+                uint64_t window = request->part_count ? strtoull(word(request, 0), NULL, 10) : 0;
                 check(lauter_session_grant(session, id, window, &error), error);
         } else if (request->kind == LAUTER_REQUEST_DATA) { /* echo */
                 int32_t sent = lauter_session_send(session, id, request->parts, request->part_count, -1, &error);
@@ -176,7 +177,7 @@ static void stream(lauter_request *request) {
                 fill(data, (size_t)size, (unsigned)i);
                 lauter_part part = {.type = "application/octet-stream", .data = data, .size = (size_t)size};
                 int32_t sent = lauter_session_send(session, id, &part, 1, 0, &error);
-                if (sent == LAUTER_ERROR_TIMEOUT) {
+                if (sent == LAUTER_ERROR_TIMEOUT || sent == LAUTER_ERROR_STALE) { /* STALE: it says why when taken */
                         waits++;
                         lauter_error_free(error);
                         lauter_request writable = {.size = sizeof writable};
@@ -318,9 +319,15 @@ static void serve(lauter_request *request) {
                 fail(id, "Interrupted", again ? "twice" : "once");
         } else if (!strcmp(verb, "sleep")) { /* until a signal */
                 struct timespec left = {20, 0};
+                sigset_t interrupt, none; /* SIGINT comes in the sleep, or it would be missed before it */
+                sigemptyset(&none);
+                sigemptyset(&interrupt);
+                sigaddset(&interrupt, SIGINT);
+                pthread_sigmask(SIG_BLOCK, &interrupt, NULL);
                 lauter_part part = text("sleeping");
                 check(lauter_session_output(session, id, "progress", &part, 1, &error), error);
-                while (!claimed && nanosleep(&left, &left) == 0) break;
+                if (!claimed) ppoll(NULL, 0, &left, &none);
+                pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
                 fail(id, "Interrupted", claimed ? "asleep" : "overslept");
         } else if (!strcmp(verb, "fork")) {
                 pid_t child = fork();
