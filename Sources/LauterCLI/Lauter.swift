@@ -16,7 +16,10 @@ struct Lauter: ParsableCommand {
         lauter notebook analysis.ipynb
       """,
     version: String(cString: lauter_version()),
-    subcommands: [RunCommand.self, NotebookCommand.self, ExplainCommand.self, DoctorCommand.self])
+    subcommands: [
+      RunCommand.self, NotebookCommand.self, ExplainCommand.self, DoctorCommand.self,
+      FakeWorkerCommand.self,
+    ])
 
   /// Every failure of our own ends with 125 and "lauter: …", so that it is not taken for the program's.
   static func main() {
