@@ -339,7 +339,7 @@ struct FakeScriptReader {
         words.append(try quoted(line, &at))
       } else {
         let start = at
-        while at < line.count, line[at] != UInt8(ascii: " "), line[at] != UInt8(ascii: "\t") {
+        while at < line.count, ![9, 13, 32].contains(line[at]) {
           at += 1
         }
         words.append(Word(text: Array(line[start..<at]), isQuoted: false))

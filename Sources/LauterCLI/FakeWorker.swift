@@ -13,7 +13,7 @@ final class FakeWorker {
   private var stopEnds = true
   private var releases = true
   private var arena: UnsafeMutableRawPointer?
-  /// Descriptors to be sent along with the next frame of no meaning.
+  /// What has been read, and not looked at.
   private var input: [UInt8] = []
   private var line = 0
 
@@ -267,9 +267,14 @@ final class FakeWorker {
           }
         }
       }
-      guard sent == 16 else { throw failure("descriptors cannot be sent: \(errorText(errno))") }
+      guard sent == 16 else {
+        // A host can have its kernel refuse them (Linux 6.16).
+        complain("descriptors \(count): \(errorText(errno))\n")
+        return
+      }
       left -= UInt64(some)
     }
+    complain("descriptors \(count): done\n")
   }
 
   private func place(_ offset: UInt64, _ items: [FakeScript.Item]) throws(Failure) {

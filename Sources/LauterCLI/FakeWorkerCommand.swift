@@ -26,7 +26,8 @@ struct FakeWorkerCommand: ParsableCommand {
 
       frame KIND [size N] [flags N] [slot N] [id N] [BYTES] ... writes one frame, whose header may lie; raw BYTES ... \
       writes without a header. stdout BYTES ... and stderr BYTES ... write there. place N BYTES ... writes into the arena, \
-      at an offset in its file. descriptors N sends copies of the session along.
+      at an offset in its file. descriptors N sends copies of the session along, unless the host's kernel refuses them, which it \
+      says on standard error.
 
       repeat N, forever and fork begin a block that ends with done; fork's is done by a child, which exits then. pace TIME \
       writes the session one byte at a time, pace none no longer. sleep TIME; pause; ignore SIGNAL; shut reading, writing \
