@@ -6,10 +6,10 @@
  * Link with the library of lauter.h and nothing more: everything here is inline and compiles to its calls. What holds for a
  * function of lauter.h (which threads, what blocks, which errors) holds for the member that calls it, and is said there.
  *
- * - lauter::host, lauter::policy, lauter::launch and lauter::event own one object each. They can be moved and not copied;
- *   one that was moved from owns nothing, and what is asked of it throws INVALID.
- * - lauter::worker and lauter::call are ids with their host beside: copied freely, as a pointer would be, and valid as long
- *   as that host is, wherever it was moved to.
+ * - lauter::host, lauter::policy, lauter::launch, lauter::event and lauter::kept own one object each. They can be moved and
+ *   not copied; one that was moved from owns nothing, and what is asked of it throws INVALID.
+ * - lauter::worker, lauter::call and lauter::channel are ids with their host beside: copied freely, as a pointer would be, and
+ *   valid as long as that host is, wherever it was moved to.
  * - Whatever fails throws lauter::error. A wait that takes a timeout returns false when the time was up.
  * - Nothing here starts a thread, and what sleeps is what lauter.h marks **Blocks**. A signal handler that ran while a wait
  *   slept makes it throw LAUTER_ERROR_INTERRUPTED: catch it, act on the signal, wait again.
@@ -142,6 +142,7 @@ struct deleter {
         void operator()(lauter_policy *policy) const noexcept { lauter_policy_free(policy); }
         void operator()(lauter_launch *launch) const noexcept { lauter_launch_free(launch); }
         void operator()(lauter_error *error) const noexcept { lauter_error_free(error); }
+        void operator()(lauter_kept *kept) const noexcept { lauter_part_release(kept); }
         void operator()(char *string) const noexcept { lauter_string_free(string); }
 };
 template <typename T> using owner = std::unique_ptr<T, deleter>;
@@ -284,9 +285,11 @@ class event {
         std::uint64_t worker_cookie() const noexcept { return raw_.worker_cookie; }
         /** As given to worker::start(). */
         std::uint64_t call_cookie() const noexcept { return raw_.call_cookie; }
-        /** DONE: LAUTER_OK, or how the call failed. */
+        /** As given to worker::open() or channel::accept(). */
+        std::uint64_t channel_cookie() const noexcept { return raw_.channel_cookie; }
+        /** DONE, CHANNEL_CLOSED: LAUTER_OK, or how the call or the channel failed. */
         std::int32_t status() const noexcept { return raw_.status; }
-        /** The output's, verb's, failure's or runtime's name; may be empty. */
+        /** The output's, verb's, channel's, failure's or runtime's name; may be empty. */
         std::string_view name() const noexcept { return raw_.name ? raw_.name : ""; }
         /** All parts. */
         view<part> parts() const noexcept { return {raw_.parts, raw_.part_count}; }
@@ -323,6 +326,22 @@ class event {
         lauter_event raw_{};
 };
 
+/** A part of an event that is kept beyond it, where it is: lauter_part_retain(). */
+class kept {
+      public:
+        /** The part of an index, below `parts().size()`. */
+        kept(const event &of, std::size_t index = 0)
+            : owned_(detail::make<lauter_kept>(lauter_part_retain, &of.raw(), index)), part_(of.parts()[index]) {}
+        /** Its type and data; not once it was moved from. */
+        const lauter::part &part() const noexcept { return part_; }
+        /** Its data. */
+        std::string_view bytes() const noexcept { return owned_ ? bytes_of(part_) : std::string_view(); }
+
+      private:
+        detail::owner<lauter_kept> owned_;
+        lauter::part part_;
+};
+
 /** A call in flight: an id, and its host. */
 class call {
       public:
@@ -342,6 +361,8 @@ class call {
         }
         /** Ask it to stop: lauter_call_interrupt(). */
         void interrupt() const { detail::call(lauter_call_interrupt, host_, id_); }
+        /** Where its result's parts are to be put, if they fit: lauter_call_into(). `memory` must last until it is done. */
+        void into(void *memory, std::size_t size) const { detail::call(lauter_call_into, host_, id_, memory, size); }
         /** Drop what is still to come of it: lauter_call_abandon(). */
         void abandon() const { detail::call(lauter_call_abandon, host_, id_); }
         /** Answer one that came from a worker: lauter_call_reply(). */
@@ -356,6 +377,51 @@ class call {
       private:
         lauter_host *host_;
         lauter_call id_;
+};
+
+/** A channel to a worker: an id, and its host. */
+class channel {
+      public:
+        /** The channel of an id, which may be stale. */
+        channel(lauter_host *host, lauter_channel id) noexcept : host_(host), id_(id) {}
+        /** Its id, as events have it. */
+        lauter_channel id() const noexcept { return id_; }
+        /** Accept one that the worker opened: lauter_channel_accept(). A window of 0 is 1 MiB. */
+        void accept(std::size_t window = 0, std::uint64_t cookie = 0) const {
+                detail::call(lauter_channel_accept, host_, id_, window, cookie);
+        }
+        /** Send a message, copied: lauter_channel_send(). False if too much waits already: nothing was taken, and its
+         * CHANNEL_WRITABLE event tells when to send this again. */
+        [[nodiscard]] bool send(view<lauter::part> parts) const {
+                lauter_error *failure = nullptr;
+                std::int32_t code = lauter_channel_send(host_, id_, parts.data(), parts.size(), &failure);
+                if (code >= 0) return true;
+                detail::owner<lauter_error> owned(failure);
+                // A message that is too large has no channel for its subject.
+                if (code == LAUTER_ERROR_LIMIT && owned && std::to_string(id_) == lauter_error_subject(owned.get()))
+                        return false;
+                detail::raise(code, std::move(owned));
+        }
+        /** Sleep until there is an event of it: lauter_channel_receive(). */
+        event receive() const {
+                event next;
+                detail::call(lauter_channel_receive, host_, id_, std::int64_t{-1}, next.get());
+                return next;
+        }
+        /** Likewise for at most `timeout`; false if there was none. */
+        [[nodiscard]] bool receive(event &next, milliseconds timeout) const {
+                return detail::wait(lauter_channel_receive, host_, id_, std::int64_t{timeout.count()}, next.get());
+        }
+        /** Send no more: lauter_channel_end(). */
+        void end() const { detail::call(lauter_channel_end, host_, id_); }
+        /** End both directions at once, or refuse it: lauter_channel_cancel(). */
+        void cancel(zstring name, zstring message) const {
+                detail::call(lauter_channel_cancel, host_, id_, name.c_str(), message.c_str());
+        }
+
+      private:
+        lauter_host *host_;
+        lauter_channel id_;
 };
 
 /** Throw if the parts do not hold one whole value: lauter_value_check(). */
@@ -374,12 +440,20 @@ class worker {
         [[nodiscard]] bool wait_ready(milliseconds timeout) const {
                 return detail::wait(lauter_worker_wait_ready, host_, id_, std::int64_t{timeout.count()});
         }
-        /** Start a call on the lane `main`: lauter_call_start(). The parts are copied. */
-        lauter::call start(zstring verb, view<part> parts, milliseconds timeout = forever,
-                           std::uint64_t cookie = 0) const {
+        /** Start a call: lauter_call_start(). The parts are copied. LAUTER_LANE_SIDE runs it beside the others. */
+        lauter::call start(zstring verb, view<part> parts, milliseconds timeout = forever, std::uint64_t cookie = 0,
+                           std::uint32_t lane = LAUTER_LANE_MAIN) const {
                 lauter_call id = 0;
-                detail::call(lauter_call_start, host_, id_, std::uint32_t{LAUTER_LANE_MAIN}, verb.c_str(), parts.data(),
-                             parts.size(), std::int64_t{timeout.count()}, cookie, &id);
+                detail::call(lauter_call_start, host_, id_, lane, verb.c_str(), parts.data(), parts.size(),
+                             std::int64_t{timeout.count()}, cookie, &id);
+                return {host_, id};
+        }
+        /** Open a channel to it: lauter_channel_open(). A window of 0 is 1 MiB. */
+        lauter::channel open(zstring name, view<part> parts = {}, std::size_t window = 0,
+                             std::uint64_t cookie = 0) const {
+                lauter_channel id = 0;
+                detail::call(lauter_channel_open, host_, id_, name.c_str(), parts.data(), parts.size(), window, cookie,
+                             &id);
                 return {host_, id};
         }
         /** The process id of its init: lauter_worker_pid(). */
@@ -463,6 +537,8 @@ class host {
         worker worker_of(const event &event) const noexcept { return {owned_.get(), event.raw().worker}; }
         /** The call that an event belongs to, or that a worker makes (CALL). */
         lauter::call call_of(const event &event) const noexcept { return {owned_.get(), event.raw().call}; }
+        /** The channel that an event belongs to, or that a worker opened. */
+        lauter::channel channel_of(const event &event) const noexcept { return {owned_.get(), event.raw().channel}; }
         /** The C object, borrowed. */
         lauter_host *get() const noexcept { return owned_.get(); }
 

@@ -79,7 +79,9 @@ static_assert(moves_only<lauter::host> && moves_only<lauter::policy> && moves_on
               moves_only<lauter::event>);
 static_assert(sizeof(lauter::host) == sizeof(void *) && sizeof(lauter::policy) == sizeof(void *) &&
               sizeof(lauter::launch) == sizeof(void *) && sizeof(lauter::event) == sizeof(lauter_event));
-static_assert(std::is_trivially_copyable_v<lauter::worker> && std::is_trivially_copyable_v<lauter::call>);
+static_assert(std::is_trivially_copyable_v<lauter::worker> && std::is_trivially_copyable_v<lauter::call> &&
+              std::is_trivially_copyable_v<lauter::channel>);
+static_assert(moves_only<lauter::kept>);
 static_assert(std::is_nothrow_copy_constructible_v<lauter::error> && std::is_nothrow_copy_assignable_v<lauter::error>);
 
 const test tests[] = {
@@ -236,6 +238,86 @@ const test tests[] = {
                      EXPECT(answer ? done.check().part_of("text/plain") == "'ADA'" : done.name() == "EOFError");
                      EXPECT(thrown([&] { question.reply(); }).code() == LAUTER_ERROR_STALE);
              }
+     }},
+
+    {"a channel carries messages both ways until both sides have ended it",
+     [] {
+             lauter::host host;
+             lauter::worker worker = host.spawn(lauter::policy(), lauter::launch("python"));
+             lauter::call cell =
+                 worker.start("execute", python("import lauter_worker\n"
+                                                "with lauter_worker.accept_channel('shout') as channel:\n"
+                                                "    for word in channel: channel.send(word.upper())\n"));
+             lauter::channel channel = worker.open("shout", {}, 0, 9);
+             lauter::event heard;
+             EXPECT(!channel.receive(heard, 50ms) && heard.kind() == LAUTER_EVENT_NONE);
+             for (const char *word : {"one", "two"}) EXPECT(channel.send(make_part("text/plain", word)));
+             for (const char *word : {"ONE", "TWO"}) {
+                     EXPECT(channel.receive(heard, 20s) && heard.kind() == LAUTER_EVENT_CHANNEL_DATA);
+                     EXPECT(heard.part_of("text/plain") == word && heard.channel_cookie() == 9);
+                     EXPECT(host.channel_of(heard).id() == channel.id());
+             }
+             channel.end();
+             EXPECT(thrown([&] { (void)channel.send({}); }).code() == LAUTER_ERROR_STATE);
+             EXPECT(channel.receive().kind() == LAUTER_EVENT_CHANNEL_END);
+             lauter::event closed = channel.receive();
+             EXPECT(closed.kind() == LAUTER_EVENT_CHANNEL_CLOSED && closed.check().status() == LAUTER_OK);
+             EXPECT(thrown([&] { channel.receive(); }).code() == LAUTER_ERROR_STALE);
+             cell.wait().check();
+     }},
+
+    {"a channel is accepted, refuses what waits too long, and is cancelled with a reason",
+     [] {
+             lauter::host host;
+             lauter::worker worker = host.spawn(lauter::policy(), lauter::launch("python"));
+             lauter::call cell = worker.start("execute", python("import lauter_worker\n"
+                                                                "channel = lauter_worker.open_channel('ask')\n"
+                                                                "channel.send('hello')\n"
+                                                                "channel.recv()\n"));
+             auto offered = events_until(host, of_kind(LAUTER_EVENT_CHANNEL_OPENED));
+             EXPECT(offered.back().name() == "ask");
+             lauter::channel channel = host.channel_of(offered.back());
+             channel.accept(1000, 4);
+             lauter::event hello = channel.receive();
+             EXPECT(hello.part_of("text/plain") == "hello" && hello.channel_cookie() == 4);
+             channel.cancel("Bored", "nothing to say");
+             lauter::error told = thrown([&] { cell.wait().check(); });
+             EXPECT(std::string(told.what()).find("nothing to say") != std::string::npos);
+
+             lauter::channel unread = worker.open("nobody accepts it");
+             std::string large(700'000, 'x');
+             EXPECT(unread.send(make_part("a/b", large)));
+             EXPECT(!unread.send(make_part("a/b", large))); // nothing of it was taken
+             worker.kill();
+             EXPECT(thrown([&] { unread.receive().check(); }).code() == LAUTER_ERROR_DIED);
+     }},
+
+    {"a result is put where the program wants it, and a part is kept beyond event and host",
+     [] {
+             std::optional<lauter::kept> kept;
+             std::array<char, 64> memory{};
+             {
+                     lauter::host host;
+                     lauter::worker worker = host.spawn(lauter::policy(), lauter::launch("python"));
+                     worker.wait_ready();
+                     lauter::call call = worker.start("execute", python("6 * 7"));
+                     call.into(memory.data(), memory.size());
+                     lauter::event done = call.wait();
+                     EXPECT(done.check().part_of("text/plain")->data() >= memory.data() &&
+                            done.part_of("text/plain")->data() < memory.data() + memory.size());
+                     EXPECT(thrown([&] { call.into(memory.data(), memory.size()); }).code() == LAUTER_ERROR_STALE);
+                     lauter::event other = worker.start("execute", python("'a' * 100")).wait();
+                     for (std::size_t i = 0; i < other.parts().size(); i++)
+                             if (other.parts()[i].type == std::string_view("text/plain")) kept.emplace(other, i);
+                     EXPECT(thrown([&] { lauter::kept(other, 99); }).code() == LAUTER_ERROR_INVALID);
+                     EXPECT(thrown([&] {
+                                    worker.start("execute", python("1"), lauter::forever, 0, LAUTER_LANE_SIDE);
+                            }).code() == LAUTER_ERROR_UNSUPPORTED);
+             }
+             EXPECT(kept && kept->bytes() == "'" + std::string(100, 'a') + "'");
+             lauter::kept moved(std::move(*kept));
+             EXPECT(moved.bytes().size() == 102 && moved.part().type == std::string("text/plain"));
+             EXPECT(kept->bytes().empty());
      }},
 
     {"standard input is written and ended, and writing nothing does not end it",
