@@ -125,35 +125,19 @@ private struct ValueKey {
     return true
   }
 
-  /// SipHash-1-3 (Aumasson and Bernstein, 2012): without the seed nobody finds keys that fall together.
+  /// Without the seed nobody finds keys that fall together: integers by a product of 128 bits, others by SipHash-1-3
+  /// (Aumasson and Bernstein, 2012).
   func hash(_ bytes: UnsafeRawBufferPointer, _ seed: (UInt64, UInt64)) -> UInt64 {
-    var a = seed.0 ^ 0x736F_6D65_7073_6575
-    var b = seed.1 ^ 0x646F_7261_6E64_6F6D
-    var c = seed.0 ^ 0x6C79_6765_6E65_7261
-    var d = seed.1 ^ 0x7465_6462_7974_6573
-    func round() {
-      a &+= b
-      c &+= d
-      b = (b << 13 | b >> 51) ^ a
-      d = (d << 16 | d >> 48) ^ c
-      a = a << 32 | a >> 32
-      c &+= b
-      a &+= d
-      b = (b << 17 | b >> 47) ^ c
-      d = (d << 21 | d >> 43) ^ a
-      c = c << 32 | c >> 32
+    if kind < 2 {
+      let (high, low) = (number ^ seed.0).multipliedFullWidth(by: seed.1 | 1)
+      return high ^ low
     }
-    func add(_ word: UInt64) {
-      d ^= word
-      round()
-      a ^= word
-    }
-    add(UInt64(size) << 16 | kind)
-    if size == 0 { add(number) }
+    var state = SipState(seed)
+    state.add(UInt64(size) << 16 | kind)
     var index = from
     let end = from + size
     while end - index >= 8 {
-      add(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+      state.add(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
       index += 8
     }
     var tail: UInt64 = 0
@@ -161,11 +145,43 @@ private struct ValueKey {
       tail = tail << 8 | UInt64(bytes[index])
       index += 1
     }
-    add(tail)
+    state.add(tail)
+    return state.end()
+  }
+}
+
+private struct SipState {
+  private var a, b, c, d: UInt64
+
+  init(_ seed: (UInt64, UInt64)) {
+    a = seed.0 ^ 0x736F_6D65_7073_6575
+    b = seed.1 ^ 0x646F_7261_6E64_6F6D
+    c = seed.0 ^ 0x6C79_6765_6E65_7261
+    d = seed.1 ^ 0x7465_6462_7974_6573
+  }
+
+  private mutating func round() {
+    a &+= b
+    c &+= d
+    b = (b << 13 | b >> 51) ^ a
+    d = (d << 16 | d >> 48) ^ c
+    a = a << 32 | a >> 32
+    c &+= b
+    a &+= d
+    b = (b << 17 | b >> 47) ^ c
+    d = (d << 21 | d >> 43) ^ a
+    c = c << 32 | c >> 32
+  }
+
+  mutating func add(_ word: UInt64) {
+    d ^= word
+    round()
+    a ^= word
+  }
+
+  mutating func end() -> UInt64 {
     c ^= 0xFF
-    round()
-    round()
-    round()
+    for _ in 0..<3 { round() }
     return a ^ b ^ c ^ d
   }
 }
