@@ -40,7 +40,7 @@ package enum WireError: Error, Equatable, Sendable {
     case .payloadTooLarge(let size):
       "a frame of \(size) bytes, at most \(Wire.payloadMax) are allowed"
     case .unknownKind(let kind): "a frame of the unknown kind \(kind)"
-    case .unexpectedKind(let kind): "a frame of kind \(kind.rawValue), which workers do not send"
+    case .unexpectedKind(let kind): "a frame of kind \(kind.rawValue), which is not its to send"
     case .unknownFlags(let flags): "a frame with the unknown flags \(flags)"
     case .notAGreeting: "its first frame is not a greeting of this protocol"
     case .noCommonVersion(let lowest, let highest):

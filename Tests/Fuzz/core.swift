@@ -186,15 +186,19 @@ private func value(_ input: UnsafeRawBufferPointer) {
   let parts = blocks.map {
     MessagePart(type: nil, data: UnsafeRawPointer($0.baseAddress), size: $0.count)
   }
-  let once = said(parts, (1, 2))
+  let once = said(parts, (0x243F_6A88_85A3_08D3, 0x1319_8A2E_0370_7344))
   // Whatever the seed, and of what is whole nothing may be missing.
-  guard once == said(parts, (0x9E37_79B9_7F4A_7C15, 0)) else { fatalError("the seed shows") }
+  guard once == said(parts, (0x9E37_79B9_7F4A_7C15, 0xA409_3822_299F_31D0)) else {
+    fatalError("the seed shows")
+  }
   if let once {
     guard once.offset >= 0, once.offset <= parts[0].size else { fatalError("offset") }
   } else {
     var cut = parts
     cut[0].size -= 1
-    guard said(cut, (1, 2)) != nil else { fatalError("a whole value without its last byte") }
+    guard said(cut, (0x243F_6A88_85A3_08D3, 0x1319_8A2E_0370_7344)) != nil else {
+      fatalError("a whole value without its last byte")
+    }
   }
 }
 

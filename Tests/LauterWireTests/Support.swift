@@ -40,7 +40,8 @@ func head(
 }
 
 func hello(
-  lowest: UInt16 = 1, highest: UInt16 = 1, magic: UInt32 = 0x5254_554C, name: String = "test"
+  lowest: UInt16 = 1, highest: UInt16 = 1, magic: UInt32 = 0x5254_554C, name: String = "test",
+  abilities: UInt32 = 1, arena: UInt32 = 0
 )
   -> [UInt8]
 {
@@ -48,8 +49,8 @@ func hello(
   out.le(magic)
   out.le(lowest)
   out.le(highest)
-  out.le(UInt32(1))
-  out.le(UInt32(0))
+  out.le(abilities)
+  out.le(arena)
   out.le(UInt64(1 << 30))
   out.le(UInt16(name.utf8.count))
   return frame(1, out + name.utf8)
