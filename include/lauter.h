@@ -428,6 +428,58 @@ struct lauter_event;
 LAUTER_CHECKED int32_t lauter_worker_wait_exit(lauter_host *host, lauter_worker worker, int64_t timeout_ms,
                                                struct lauter_event *event, lauter_error **error);
 
+/**
+ * Connect to a port of a worker's own network: to what serves a page there (a Dash app, say) or waits for a debugger.
+ *
+ * @param port On its loopback: 127.0.0.1, or where nobody listens there ::1.
+ * @param[out] descriptor A TCP socket, connected, non-blocking, close-on-exec. It is the caller's.
+ *
+ * What the worker says there is as little to be believed as anything of it. A connection ends with the worker.
+ *
+ * **Blocks** for `timeout_ms`. **Threads** any. **Errors** SYSTEM: nobody listens (errno ECONNREFUSED); TIMEOUT: who listens does not
+ * accept; DENIED: the policy has `net none`; STATE: it has its host's network, connect there; DIED; LIMIT: 64 descriptors
+ * of this worker are under way; INTERRUPTED; STALE; INVALID. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_worker_dial(lauter_host *host, lauter_worker worker, uint32_t port, int64_t timeout_ms,
+                                          int32_t *descriptor, lauter_error **error);
+
+/** Begin to connect to a port of a worker's own network: LAUTER_EVENT_DESCRIPTOR brings the socket, with `cookie`. **Threads** any. **Errors** as
+ * lauter_worker_dial(), those that are known at once; the others are the event's. **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_worker_dial_start(lauter_host *host, lauter_worker worker, uint32_t port,
+                                                int64_t timeout_ms, uint64_t cookie, lauter_error **error);
+
+/** How lauter_worker_open() opens, or'ed together. */
+enum {
+        LAUTER_OPEN_READ = 1,    /**< To be read. */
+        LAUTER_OPEN_WRITE = 2,   /**< To be written. */
+        LAUTER_OPEN_CREATE = 4,  /**< With WRITE: made if it is not there, as the worker's own. */
+        LAUTER_OPEN_TRUNCATE = 8 /**< With WRITE: emptied. */
+};
+
+/**
+ * Open a file or folder as a worker sees it, with its rights: to take what it made out of its home, or to put something
+ * there.
+ *
+ * @param path Absolute, in the worker's view. No symbolic link is followed on it, and what the policy does not allow the worker is
+ *        refused; nothing in /proc, /dev and /sys is opened. What is neither a file nor a folder is refused.
+ * @param flags LAUTER_OPEN_*.
+ * @param[out] descriptor Close-on-exec. It is the caller's, and good after the worker's end.
+ *
+ * A worker can change, shorten and lengthen its files while they are read: read them, rather than map them, which a file that
+ * becomes shorter makes deadly (SIGBUS).
+ *
+ * **Blocks** for `timeout_ms`. **Threads** any. **Errors** NOT_FOUND; DENIED; INVALID: no such path, a symbolic link, no file; STATE: it has its
+ * host's files; SYSTEM; TIMEOUT; DIED; LIMIT; INTERRUPTED; STALE. **Since** 0.1
+ */
+LAUTER_CHECKED int32_t lauter_worker_open(lauter_host *host, lauter_worker worker, const char *path, uint32_t flags,
+                                          int64_t timeout_ms, int32_t *descriptor, lauter_error **error);
+
+/** Begin to open a file: LAUTER_EVENT_DESCRIPTOR brings it, with `cookie`. **Threads** any. **Errors** as lauter_worker_open(), those that are known at
+ * once; the others are the event's. **Since** 0.1 */
+LAUTER_CHECKED int32_t lauter_worker_open_start(lauter_host *host, lauter_worker worker, const char *path,
+                                                uint32_t flags, int64_t timeout_ms, uint64_t cookie,
+                                                lauter_error **error);
+
 /** Kill a worker and every process that it ever started. Returns at once. **Errors** STALE. **Since** 0.1 */
 LAUTER_CHECKED int32_t lauter_worker_kill(lauter_host *host, lauter_worker worker, lauter_error **error);
 
@@ -721,7 +773,10 @@ enum {
         LAUTER_EVENT_CHANNEL_WRITABLE = 15,
         /** The worker waits for the answer to its call `call` no longer (LAUTER_EVENT_CALL). It need not be answered: that would be
          * LAUTER_ERROR_STALE. */
-        LAUTER_EVENT_CALL_CANCELLED = 16
+        LAUTER_EVENT_CALL_CANCELLED = 16,
+        /** What lauter_worker_dial_start() or lauter_worker_open_start() asked for: `descriptor`, with `call_cookie` the cookie given there;
+         * or `status` and `error` say why not. */
+        LAUTER_EVENT_DESCRIPTOR = 19
 };
 
 /** Streams of a worker. */
@@ -753,6 +808,8 @@ typedef struct lauter_event {
         void *owner;                 /**< The library's. */
         uint64_t channel;            /**< CHANNEL_*: the channel's id. */
         uint64_t channel_cookie;     /**< As given to lauter_channel_open() or lauter_channel_accept(). */
+        int32_t descriptor;          /**< DESCRIPTOR: closed by lauter_event_clear() unless it was taken; else -1. */
+        uint32_t reserved;           /**< 0. */
 } lauter_event;
 
 /**
@@ -765,6 +822,9 @@ typedef struct lauter_event {
  * event goes to one of them. **Errors** FORKED, SYSTEM, INVALID. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_host_next(lauter_host *host, lauter_event *event, lauter_error **error);
+
+/** Take an event's descriptor: it is the caller's then, to be closed. -1 if there is none. **Since** 0.1 */
+LAUTER_API int32_t lauter_event_take_descriptor(lauter_event *event);
 
 /** Free what an event holds and make it empty; `size` stays, so that it can be used again. An empty one, and NULL, do
  * nothing. **Since** 0.1 */

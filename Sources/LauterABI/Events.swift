@@ -121,6 +121,7 @@ func fill(_ out: UnsafeMutablePointer<lauter_event>, _ event: Event) {
   out.pointee.parent = event.parent
   out.pointee.channel = event.channel
   out.pointee.channel_cookie = event.channelCookie
+  out.pointee.descriptor = event.descriptor?.raw ?? -1
   out.pointee.status = event.status
   out.pointee.stream = UInt32(event.stream)
   out.pointee.dropped = event.dropped
@@ -152,6 +153,7 @@ public func lauter_event_clear(_ event: UnsafeMutablePointer<lauter_event>?) {
   event.pointee = lauter_event()
   event.pointee.size = size
   event.pointee.name = constant("")
+  event.pointee.descriptor = -1
 }
 
 @_cdecl("lauter_part_retain") @implementation
@@ -177,6 +179,14 @@ public func lauter_part_retain(
 public func lauter_part_release(_ kept: OpaquePointer?) {
   guard let kept else { return }
   Unmanaged<PartKeeper>.fromOpaque(UnsafeRawPointer(kept)).release()
+}
+
+@_cdecl("lauter_event_take_descriptor") @implementation
+public func lauter_event_take_descriptor(_ event: UnsafeMutablePointer<lauter_event>?) -> Int32 {
+  guard let event, let owner = event.pointee.owner else { return -1 }
+  event.pointee.descriptor = -1
+  return Unmanaged<EventOwner>.fromOpaque(owner).takeUnretainedValue().event.descriptor?.take()
+    ?? -1
 }
 
 @_cdecl("lauter_report_json") @implementation

@@ -29,6 +29,7 @@ package final class Event {
   package internal(set) var error: HostError?
   package internal(set) var report: Report?
   package internal(set) var denial: Denial?
+  package internal(set) var descriptor: ReceivedDescriptor?
 
   init(_ kind: Int, of worker: Worker) {
     self.kind = kind
@@ -55,6 +56,7 @@ package final class Event {
     error = other.error
     report = other.report
     denial = other.denial
+    descriptor = other.descriptor
   }
 }
 
@@ -93,6 +95,7 @@ struct EventQueue {
     event.kind = LAUTER_EVENT_NONE
     event.bytes = []
     event.message = nil
+    event.descriptor = nil
     voids += 1
     if voids > 256 && voids * 2 > events.count - head {
       events = events[head...].filter { $0.kind != LAUTER_EVENT_NONE }

@@ -68,6 +68,7 @@ extension Host {
       worker.arenaIdleUntil = nil
       worker.arena?.giveBack()
     }
+    if !worker.openings.isEmpty { lookAtOpenings(of: worker, now: now) }
     perform(worker.lifecycle.timer(now: now), worker)
     let time = worker.lifecycle.ownTime(now)
     // While it is paused no call's time goes on.
@@ -157,8 +158,8 @@ extension Host {
   private func readControl(_ worker: Worker) {
     while true {
       let count =
-        worker.awaitsTerminal
-        ? receiveWithTerminal(worker)
+        worker.awaitsTerminal || worker.nextOpening > 1
+        ? receiveWithDescriptor(worker)
         : lx_recv_now(worker.control.raw, scratch.baseAddress, scratch.count)
       if count == -Int(EAGAIN) || count == -Int(EINTR) { return }
       guard count > 0 else { return drop(worker, .control) }
@@ -329,9 +330,10 @@ extension Host {
         Int(event.status), subject: "\(worker.id)", "the worker ended: \(report.why)")
       complete(call, event)
     }
+    let error = HostError(
+      LAUTER_ERROR_DIED, subject: "\(worker.id)", "the worker ended: \(report.why)")
+    endOpenings(of: worker, error)
     for channel in worker.channels.values {
-      let error = HostError(
-        LAUTER_ERROR_DIED, subject: "\(worker.id)", "the worker ended: \(report.why)")
       close(channel, Int32(LAUTER_ERROR_DIED), error: error)
     }
     for call in worker.incoming { incoming[call.host] = nil }

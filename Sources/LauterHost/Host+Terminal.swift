@@ -58,15 +58,20 @@ extension Host {
 
   // MARK: From init
 
-  /// One packet of the control socket as it is read while a terminal is awaited, with the descriptor that it brings.
-  func receiveWithTerminal(_ worker: Worker) -> Int {
+  /// One packet of the control socket as it is read while descriptors are awaited, with the one that it brings.
+  func receiveWithDescriptor(_ worker: Worker) -> Int {
     var raw: Int32 = -1
     var wasCut: Int32 = 0
     let count = lx_recv_descriptor(
       worker.control.raw, scratch.baseAddress, scratch.count, &raw, &wasCut)
     var received: OwnedFD? = raw >= 0 ? OwnedFD(adopting: raw) : nil
     guard count > 0 else { return count }
-    let isTerminal = Control.Notice(decoding: [UInt8](scratch[..<count])) == .terminal
+    let notice = Control.Notice(decoding: [UInt8](scratch[..<count]))
+    if case .descriptor(let token, let errno) = notice {
+      opened(worker, token, errno: errno, received.take())
+      return count
+    }
+    let isTerminal = notice == .terminal && worker.awaitsTerminal
     if isTerminal, wasCut == 0, let master = received.take() {
       adopt(master, as: worker)
     } else if isTerminal, wasCut != 0, received == nil {

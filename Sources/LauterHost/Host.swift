@@ -312,6 +312,8 @@ enum Bounds {
   static let channelUnsent = 1 << 20
   /// Bytes in a session's outbox from which on channels keep theirs.
   static let channelAhead = 1 << 18
+  /// Descriptors of one worker that are under way.
+  static let openings = 64
   static let stderrTail = 4096
   /// Nanoseconds after which our half of an arena gives back what it took up.
   static let arenaIdle: UInt64 = 1_000_000_000

@@ -145,7 +145,7 @@ package struct Lifecycle {
       if self.exit == nil { self.exit = exit }
       readyAt = nil
       return []
-    case .terminal, .suspended, .violationsUntold, .denied: return []
+    case .terminal, .suspended, .violationsUntold, .denied, .descriptor: return []
     }
   }
 

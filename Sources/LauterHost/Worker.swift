@@ -95,6 +95,10 @@ final class Worker {
   /// Bytes that its channels were let beyond their windows.
   var channelExcess: UInt64 = 0
 
+  /// Descriptors that the program wants from within.
+  var openings: [Opening] = []
+  var nextOpening: UInt32 = 1
+
   /// Captured output that nobody has taken: oldest first, from `streamHead` on.
   var streamEvents: [Event] = []
   var streamHead = 0
@@ -191,8 +195,13 @@ final class Worker {
 
   /// When something of this worker is due.
   var deadline: UInt64? {
-    guard let idle = arenaIdleUntil else { return dutyDeadline }
-    return min(idle, dutyDeadline ?? .max)
+    var earliest = min(arenaIdleUntil ?? .max, dutyDeadline ?? .max)
+    for opening in openings {
+      if let time = opening.deadline { earliest = min(earliest, time) }
+      // Whether a connection is there is looked at now and then: it is at once, unless who listens has a full queue.
+      if opening.pending != nil { earliest = min(earliest, lx_now() + 10_000_000) }
+    }
+    return earliest == .max ? nil : earliest
   }
 
   private var dutyDeadline: UInt64? {

@@ -42,6 +42,7 @@ struct Watch: ~Copyable {
   /// Nil without a terminal.
   private var job: TerminalJob?
   private var violations: Violations
+  private var openings = Openings()
   private var groups: Groups
   private var memoryLimit: MemoryLimit?
   private var memory = MemorySum([])
@@ -314,6 +315,9 @@ struct Watch: ~Copyable {
     case .resume:
       if pause != nil && resumeAsked == nil { resumeAsked = lx_now() }
     case .foreground(let wanted): job?.setForeground(wanted)
+    case .dial(let token, let port): openings.dial(token, port)
+    case .open(let token, let flags): openings.open(token, flags)
+    case .text(let bytes): openings.add(bytes)
     }
     return true
   }

@@ -27,6 +27,8 @@ package enum Control {
     /// The worker made a call that is not its to make. Told when one is first made, and again at the end if it was made
     /// more often.
     case denied(Violation)
+    /// The answer to `dial` or `open` with this number: a descriptor comes with this packet, or why not.
+    case descriptor(token: UInt32, errno: Int32)
   }
 
   /// A call that is not the worker's to make, as it was made first.
@@ -99,7 +101,16 @@ package enum Control {
     case resume
     /// Make the worker the foreground of its terminal, or put what is the foreground into the background.
     case foreground(Bool)
+    /// Connect to a port of the worker's loopback, and send the socket.
+    case dial(token: UInt32, port: UInt16)
+    /// Open a file of the worker's view, and send the descriptor. Its path is what `text` brought since the last one.
+    case open(token: UInt32, flags: UInt32)
+    /// At most `textMax` bytes.
+    case text([UInt8])
   }
+
+  /// Bytes of one `text`.
+  package static let textMax = 72
 }
 
 extension Control.Notice {
@@ -144,6 +155,10 @@ extension Control.Notice {
         packet.store(violation.arguments[index], at: 32 + 8 * index)
       }
     case .violationsUntold: packet[0] = 11
+    case .descriptor(let token, let errno):
+      packet[0] = 16
+      packet.store(token, at: 4)
+      packet.store(UInt32(bitPattern: errno), at: 8)
     }
     return packet
   }
@@ -193,6 +208,10 @@ extension Control.Notice {
       guard violation.count > 0 else { return nil }
       self = .denied(violation)
     case 11: self = .violationsUntold
+    case 16:
+      let errno = Int32(bitPattern: packet.load(at: 8) as UInt32)
+      guard (0...4095).contains(errno) else { return nil }
+      self = .descriptor(token: packet.load(at: 4), errno: errno)
     default: return nil
     }
   }
@@ -211,6 +230,19 @@ extension Control.Order {
     case .foreground(let wanted):
       packet[0] = 8
       packet[1] = wanted ? 1 : 0
+    case .dial(let token, let port):
+      packet[0] = 16
+      packet.store(token, at: 4)
+      packet.store(port, at: 8)
+    case .open(let token, let flags):
+      packet[0] = 17
+      packet.store(token, at: 4)
+      packet.store(flags, at: 8)
+    case .text(let bytes):
+      packet[0] = 18
+      let count = min(bytes.count, Control.textMax)
+      packet[1] = UInt8(count)
+      for index in 0..<count { packet[4 + index] = bytes[index] }
     }
     return packet
   }
@@ -222,6 +254,11 @@ extension Control.Order {
     case 2: self = .pause
     case 3: self = .resume
     case 8: self = .foreground(packet[1] != 0)
+    case 16: self = .dial(token: packet.load(at: 4), port: packet.load(at: 8))
+    case 17: self = .open(token: packet.load(at: 4), flags: packet.load(at: 8))
+    case 18:
+      guard Int(packet[1]) <= Control.textMax else { return nil }
+      self = .text(Array(packet[4..<(4 + Int(packet[1]))]))
     default: return nil
     }
   }

@@ -353,6 +353,16 @@ class Worker:
     def stdin(self, data: bytes):
         self._do("lauter_worker_stdin", data, len(data))
 
+    def dial(self, port, timeout_ms=5000) -> int:
+        descriptor = ctypes.c_int32()
+        self._do("lauter_worker_dial", port, timeout_ms, ctypes.byref(descriptor))
+        return descriptor.value
+
+    def open_file(self, path, flags=1, timeout_ms=5000) -> int:
+        descriptor = ctypes.c_int32()
+        self._do("lauter_worker_open", bytes_of(path), flags, timeout_ms, ctypes.byref(descriptor))
+        return descriptor.value
+
     def stop(self, ask_ms=2000, term_ms=2000):
         self._do("lauter_worker_stop", ask_ms, term_ms)
 

@@ -3,6 +3,7 @@
  * Compiles against glibc (the library) and musl (lauter-init). One header a topic; this one gathers them. */
 #ifndef CLINUX_H
 #define CLINUX_H
+#include "clinux_dial.h"
 #include "clinux_files.h"
 #include "clinux_process.h"
 #include "clinux_session.h"

@@ -65,6 +65,16 @@ static inline long lx_openat2(int at, const char *path, uint64_t flags, uint64_t
         } how = {flags, mode, resolve};
         return lx_result(syscall(SYS_openat2, at, path, &how, sizeof how));
 }
+/* Through no symbolic link, and none of the kernel's own kind. */
+static const uint64_t LX_RESOLVE_NOTHING_ODD = 0x02 | 0x04;
+/* A file or folder that was opened; anything else is closed again, and is -EINVAL. */
+static inline long lx_open_plain(long fd) {
+        struct stat status;
+        if (fd < 0) return fd;
+        if (fstat((int)fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) return fd;
+        (void)close((int)fd);
+        return -EINVAL;
+}
 /* `path` below the folder `at`, part by part and through no symbolic link; for flags with O_PATH. */
 static inline long lx_open_by_parts(int at, const char *path, int flags) {
         int part = O_PATH | O_NOFOLLOW | O_CLOEXEC;

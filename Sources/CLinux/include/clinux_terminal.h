@@ -58,7 +58,7 @@ static inline int lx_is_terminal_master(int fd) {
 }
 
 /* Packets that a descriptor comes with, never raising SIGPIPE. */
-static inline long lx_send_descriptor(int socket, const void *data, size_t size, int fd) {
+static inline long lx_send_descriptor_with(int socket, const void *data, size_t size, int fd, int flags) {
         struct iovec io = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
         union {
                 struct cmsghdr header;
@@ -72,7 +72,13 @@ static inline long lx_send_descriptor(int socket, const void *data, size_t size,
         header->cmsg_type = SCM_RIGHTS;
         header->cmsg_len = CMSG_LEN(sizeof(int));
         memcpy(CMSG_DATA(header), &fd, sizeof fd);
-        return lx_result(sendmsg(socket, &message, MSG_NOSIGNAL));
+        return lx_result(sendmsg(socket, &message, MSG_NOSIGNAL | flags));
+}
+static inline long lx_send_descriptor(int socket, const void *data, size_t size, int fd) {
+        return lx_send_descriptor_with(socket, data, size, fd, 0);
+}
+static inline long lx_send_descriptor_now(int socket, const void *data, size_t size, int fd) {
+        return lx_send_descriptor_with(socket, data, size, fd, MSG_DONTWAIT);
 }
 /* At most one descriptor is received (the kernel drops more), close-on-exec; `*fd` is -1 without one. `*cut` is 1 if
  * something was dropped: with no descriptor, for want of a free number. Never blocks. */
