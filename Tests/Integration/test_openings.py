@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import shutil
 import socket
 import time
 
@@ -30,6 +31,14 @@ def python(host, bench):
         return host.spawn(bench.policy(*words, preset=preset), bench.python()).wait_ready()
 
     return start
+
+
+@pytest.fixture
+def hidden():
+    """A folder of the machine that no worker sees."""
+    folder = support.scratch("lauter-hidden-")
+    yield folder
+    shutil.rmtree(folder)
 
 
 def refusal(function, *arguments) -> LauterError:
@@ -122,15 +131,15 @@ def test_files_of_the_worker_s_view_are_read_and_written(python):
     assert text_of(kept) == "by the worker"
 
 
-def test_a_path_is_the_worker_s_and_not_the_host_s(python, tmp_path):
-    (tmp_path / "secret").write_text("the host's")
+def test_a_path_is_the_worker_s_and_not_the_host_s(python, hidden):
+    (hidden / "secret").write_text("the host's")
     worker = python()
-    assert refusal(worker.open_file, f"{tmp_path}/secret").code in (C.ERROR_NOT_FOUND, C.ERROR_DENIED)
-    ran(worker, f"import os; os.makedirs({str(tmp_path)!r}); open({str(tmp_path / 'secret')!r}, 'w').write('its own')")
-    assert text_of(worker.open_file(f"{tmp_path}/secret")) == "its own"
+    assert refusal(worker.open_file, f"{hidden}/secret").code in (C.ERROR_NOT_FOUND, C.ERROR_DENIED)
+    ran(worker, f"import os; os.makedirs({str(hidden)!r}); open({str(hidden / 'secret')!r}, 'w').write('its own')")
+    assert text_of(worker.open_file(f"{hidden}/secret")) == "its own"
 
 
-def test_what_the_policy_keeps_from_the_worker_is_not_opened_for_its_host(bench, python, tmp_path):
+def test_what_the_policy_keeps_from_the_worker_is_not_opened_for_its_host(bench, python, hidden):
     worker = python(("read", "/usr/share"), ("deny", "/usr/share/doc"))
     assert refusal(worker.open_file, "/usr/share/doc").code == C.ERROR_DENIED
     assert refusal(worker.open_file, "/usr/bin/env", WRITE).code == C.ERROR_DENIED
