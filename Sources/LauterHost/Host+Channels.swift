@@ -124,18 +124,7 @@ extension Host {
       guard let channel = channels[id] else { throw .staleChannel(id) }
       return channel
     }
-    var event: Event?
-    try sleep(for: channel.worker, milliseconds) { () throws(HostError) in
-      if let queued = channel.nextEvent {
-        event = Event(copying: queued)
-        settle(queued)
-        queue.void(queued)
-        return true
-      }
-      if channels[id] !== channel { throw .staleChannel(id) }
-      return false
-    }
-    return event!
+    return try sleep(for: channel.worker, milliseconds, until: .channel(channel))!
   }
 
   /// A channel that is not over.

@@ -168,7 +168,7 @@ extension Host {
         perform(worker.lifecycle.end(.badNotice, now: lx_now()), worker)
         return drop(worker, .control)
       }
-      if notice == .started && worker.awaitsTerminal {
+      if case .started = notice, worker.awaitsTerminal {
         perform(worker.lifecycle.end(.badNotice, now: lx_now()), worker)
       }
       switch notice {

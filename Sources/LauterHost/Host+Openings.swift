@@ -87,9 +87,9 @@ extension Host {
     }
     defer { locked { forget(opening, worker) } }
     // Its own time is kept by the host, which says then what was not there in time.
-    try sleep(for: worker, -1) { opening.done != nil }
-    if let error = opening.done?.error { throw error }
-    return opening.done?.descriptor?.take() ?? -1
+    let event = try sleep(for: worker, -1, until: .opening(opening))
+    if let error = event?.error { throw error }
+    return event?.descriptor?.take() ?? -1
   }
 
   private func ask(
@@ -138,7 +138,7 @@ extension Host {
   }
 
   private func checkDial(_ worker: Worker) throws(HostError) {
-    let hasOwn = worker.policy.isConfined && !worker.plan.steps.contains(.guarded)
+    let hasOwn = worker.policy.isConfined && !worker.plan.isGuarded
     switch worker.policy.network {
     case .own where hasOwn: return
     case .none where worker.policy.isConfined:
@@ -160,7 +160,7 @@ extension Host {
   private func checkOpen(
     _ worker: Worker, _ path: String, _ flags: UInt32
   ) throws(HostError) -> (String, UInt32) {
-    guard worker.policy.isConfined, !worker.plan.steps.contains(.guarded) else {
+    guard worker.policy.isConfined, !worker.plan.isGuarded else {
       throw HostError(
         LAUTER_ERROR_STATE, subject: path,
         "worker \(worker.id) has no files of its own: they are the machine's, open them there")

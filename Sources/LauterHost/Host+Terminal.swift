@@ -71,7 +71,8 @@ extension Host {
       opened(worker, token, errno: errno, received.take())
       return count
     }
-    let isTerminal = notice == .terminal && worker.awaitsTerminal
+    var isTerminal = false
+    if case .terminal = notice { isTerminal = worker.awaitsTerminal }
     if isTerminal, wasCut == 0, let master = received.take() {
       adopt(master, as: worker)
     } else if isTerminal, wasCut != 0, received == nil {

@@ -26,13 +26,7 @@ extension Host {
   package func waitReady(_ id: UInt64, milliseconds: Int64) throws(HostError) {
     try checkFork()
     let worker = try locked { () throws(HostError) -> Worker in try self.worker(id) }
-    try sleep(for: worker, milliseconds) { () throws(HostError) in
-      switch worker.lifecycle.phase {
-      case .ready: return true
-      case .launching, .running: return false
-      case .gone: throw self.notReady(worker)
-      }
-    }
+    _ = try sleep(for: worker, milliseconds, until: .ready)
   }
 
   /// Why a worker that has ended was never ready, or is not any more.
@@ -48,11 +42,7 @@ extension Host {
   package func waitExit(_ id: UInt64, milliseconds: Int64) throws(HostError) -> Event {
     try checkFork()
     let worker = try locked { () throws(HostError) -> Worker in try self.worker(id) }
-    try sleep(for: worker, milliseconds) {
-      // Who waits for the end alone does not take its messages: they must not hold it up.
-      if worker.isFull { self.dropUntaken(worker) }
-      return worker.lifecycle.phase == .gone
-    }
+    _ = try sleep(for: worker, milliseconds, until: .exit)
     return try locked { () throws(HostError) in
       guard workers[id] === worker, let queued = worker.ending else { throw .staleWorker(id) }
       let event = Event(copying: queued)
@@ -89,24 +79,62 @@ extension Host {
       return (call, nil)
     }
     if let ended { return ended }
-    var event: Event?
-    defer { if event == nil { locked { endAwait(call) } } }
-    try sleep(for: call.worker, milliseconds) { () throws(HostError) in
-      if let done = call.done, calls[id] === call {
-        call.isAwaited = false
-        calls[id] = nil
-        event = done
-        return true
-      }
-      if call.abandoned || calls[id] !== call { throw .staleCall(id) }
-      if call.worker.isFull {
-        throw HostError(
-          LAUTER_ERROR_LIMIT, subject: "\(call.worker.id)",
-          "worker \(call.worker.id) has sent more than is kept: take its events first")
-      }
-      return false
+    do throws(HostError) {
+      return try sleep(for: call.worker, milliseconds, until: .call(call))!
+    } catch {
+      locked { endAwait(call) }
+      throw error
     }
-    return event!
+  }
+
+  /// What a thread sleeps for.
+  enum Awaited {
+    case ready
+    case exit
+    case call(Call)
+    case channel(Channel)
+    case opening(Opening)
+  }
+
+  /// Whether it is there, with the event that it is; asked with the lock held.
+  private func take(
+    _ awaited: Awaited, of worker: Worker
+  ) throws(HostError) -> (isThere: Bool, event: Event?) {
+    switch awaited {
+    case .ready:
+      switch worker.lifecycle.phase {
+      case .ready: return (true, nil)
+      case .launching, .running: return (false, nil)
+      case .gone: throw notReady(worker)
+      }
+    case .exit:
+      // Who waits for the end alone does not take its messages: they must not hold it up.
+      if worker.isFull { dropUntaken(worker) }
+      return (worker.lifecycle.phase == .gone, nil)
+    case .call(let call):
+      if let done = call.done, calls[call.id] === call {
+        call.isAwaited = false
+        calls[call.id] = nil
+        return (true, done)
+      }
+      if call.abandoned || calls[call.id] !== call { throw .staleCall(call.id) }
+      if worker.isFull {
+        throw HostError(
+          LAUTER_ERROR_LIMIT, subject: "\(worker.id)",
+          "worker \(worker.id) has sent more than is kept: take its events first")
+      }
+      return (false, nil)
+    case .channel(let channel):
+      if let queued = channel.nextEvent {
+        let event = Event(copying: queued)
+        settle(queued)
+        queue.void(queued)
+        return (true, event)
+      }
+      if channels[channel.id] !== channel { throw .staleChannel(channel.id) }
+      return (false, nil)
+    case .opening(let opening): return (opening.done != nil, opening.done)
+    }
   }
 
   /// Nobody awaits this call any more. If it ended meanwhile, its event goes the ordinary way.
@@ -126,10 +154,11 @@ extension Host {
       KernelError(call: "ppoll", errno: Int32(-result)), doing: "waiting for a worker")
   }
 
-  /// Sleeps, doing this worker's work, until `isDone` (asked with the lock held) or the time is up.
+  /// Sleeps, doing this worker's work, until it is there or the time is up.
   func sleep(
-    for worker: Worker, _ milliseconds: Int64, until isDone: () throws(HostError) -> Bool
-  ) throws(HostError) {
+    for worker: Worker, _ milliseconds: Int64, until awaited: Awaited
+  ) throws(HostError) -> Event? {
+    var event: Event?
     let end: UInt64? = milliseconds < 0 ? nil : lx_now() + Bounds.nanoseconds(UInt64(milliseconds))
     var waiter: Waiter?
     defer { if let waiter { locked { giveBack(waiter, worker) } } }
@@ -146,7 +175,9 @@ extension Host {
             waiter?.clear()
             work(polls, worker, reads)
           }
-          if try isDone() {
+          let (isThere, came) = try take(awaited, of: worker)
+          if isThere {
+            event = came
             if let own = waiter { giveBack(own, worker) }
             waiter = nil
             return nil
@@ -174,6 +205,7 @@ extension Host {
         hasSlept = true
       }
     }
+    return event
   }
 
   /// What a sleeper polls. The session is looked at before the streams: see `work`.

@@ -264,7 +264,7 @@ package final class Host: @unchecked Sendable {
     defer { lx_mutex_unlock(lock) }
     for worker in workers.values {
       // Without a process namespace it takes a live init to end all, and to wait until they are gone.
-      if worker.plan.steps.contains(.guarded) { drop(worker, .control) } else { worker.destroy() }
+      if worker.plan.isGuarded { drop(worker, .control) } else { worker.destroy() }
     }
     // Wait until the kernel is done with each tree, so that "freed" means "gone".
     for worker in workers.values where worker.pidfd != nil {

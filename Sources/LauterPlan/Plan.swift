@@ -4,6 +4,12 @@
 package struct Plan: Equatable, Sendable {
   package var steps: [Step]
   package init(_ steps: [Step] = []) { self.steps = steps }
+
+  /// Whether the worker has no namespaces, and init a guard instead.
+  package var isGuarded: Bool {
+    for case .guarded in steps { return true }
+    return false
+  }
 }
 
 /// A plan that cannot be read: from a host of another version, or cut short.
