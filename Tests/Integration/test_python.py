@@ -4,7 +4,7 @@
 import time
 
 import pytest
-from ffi import C, Call
+from ffi import C, Call, Channel, LauterError
 
 
 def test_a_sum_is_computed(python):
@@ -121,3 +121,87 @@ def test_large_parts_cross_both_ways(python):
     assert [dict(e.parts)["a/b"] for e in started.outputs()] == [bytes(range(256)) * 80_000]
     # It went through the arena: this worker has mapped both halves.
     assert python.run("open('/proc/self/maps').read().count('memfd:lauter-arena')").text == "2"
+
+
+def test_code_in_a_cell_and_the_host_s_program_speak_on_channels(host, python):
+    started = python.execute(
+        "from lauter_worker import accept_channel, open_channel\n"
+        "mine, yours = open_channel('mine', 'hello'), accept_channel('yours')\n"
+        "mine.send('to the host'); mine.close()\n"
+        "got = list(yours); yours.send(b''.join(m.encode() for m in got)); yours.close()\n"
+        "list(mine)"
+    )
+    opened = host.until(lambda e: e.kind == C.EVENT_CHANNEL_OPENED)
+    assert (opened.name, opened.text) == ("mine", "hello")
+    theirs = Channel(host, opened.channel).accept()
+    ours = python.open("yours")
+    for words in ("one ", "two ", "three"):
+        ours.send(words)
+    ours.end()
+    theirs.send("to the worker")
+    theirs.end()
+    assert started.done().text == "['to the worker']"
+    assert {e.channel for e in host.seen if e.kind == C.EVENT_CHANNEL_CLOSED} == {theirs.id, ours.id}
+    said = [(e.channel, e.data) for e in host.seen if e.kind == C.EVENT_CHANNEL_DATA]
+    assert sorted(said) == sorted([(theirs.id, b"to the host"), (ours.id, b"one two three")])
+
+
+@pytest.mark.parametrize("size", [100, 3_000_000])
+def test_messages_on_channels_keep_their_order_however_large(host, python, size):
+    """With a window of 100 KB the larger ones go through one by one, and through the arena."""
+    started = python.execute(
+        "from lauter_worker import accept_channel\n"
+        "c = accept_channel()\n"
+        "for m in c: c.send(m[::-1])\n"
+        "c.close(); 'done'"
+    )
+    channel = python.open("echo", window=100_000)
+    sent, received = 0, []
+    while len(received) < 12:
+        while sent < 12:
+            try:
+                channel.send(("a/b", bytes([sent]) + bytes(size)))
+            except LauterError as full:
+                assert full.code == C.ERROR_LIMIT
+                break
+            sent += 1
+        event = host.until(lambda e: e.kind in (C.EVENT_CHANNEL_DATA, C.EVENT_CHANNEL_WRITABLE))
+        if event.kind == C.EVENT_CHANNEL_DATA:
+            received.append((len(event.data), event.data[-1]))
+    channel.end()
+    assert started.done().text == "'done'"
+    assert received == [(size + 1, n) for n in range(12)]
+
+
+def test_an_input_that_is_interrupted_is_cancelled(host, python):
+    started = python.execute("input('name? ')")
+    asked = host.until(lambda e: e.kind == C.EVENT_CALL)
+    started.interrupt()
+    assert started.done().name == "KeyboardInterrupt"
+    assert [e.call for e in host.seen if e.kind == C.EVENT_CALL_CANCELLED] == [asked.call]
+    assert python.run("6 * 7").text == "42"
+
+
+def test_a_thousand_channels_are_opened_and_written_to_by_code_that_waits_for_nothing(host, python):
+    """Credit and releases come for all of them: the worker reads these, although no code of its own asks for anything."""
+    started = python.execute(
+        "from lauter_worker import open_channel\n"
+        "many = [open_channel('many') for _ in range(1000)]\n"
+        "first = many[0]\n"
+        "for n in range(3000): first.send(bytes(70_000))\n"
+        "'sent'"
+    )
+    opened, size = [], 0
+
+    def take(event):
+        nonlocal size
+        if event.kind == C.EVENT_CHANNEL_OPENED:
+            opened.append(Channel(host, event.channel).accept(1 << 29))
+        elif event.kind == C.EVENT_CHANNEL_DATA:
+            size += len(event.data)
+            host.seen.clear()
+        return event.kind == C.EVENT_DONE
+
+    assert host.until(take, 60).text == "'sent'"
+    assert len(opened) == 1000 and size == 3000 * 70_000
+    assert started.id

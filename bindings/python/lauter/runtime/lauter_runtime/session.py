@@ -162,12 +162,26 @@ class Session:
             return False
         interrupt.enter_critical()
         try:
+            if kind != CALL and kind != INTERRUPT:
+                self._read_what_came()
             self._writers.add(me)
             self._write_message(kind, id, head, parts)
         finally:
             self._writers.discard(me)
             interrupt.leave_critical()
         return True
+
+    def _read_what_came(self):
+        """Before a message that nobody waits for an answer to: credit and releases that nobody reads make the host stop
+        reading, too, and neither would go on."""
+        if self.is_reading() or not self._role.acquire(False):
+            return  # somebody reads
+        try:
+            self._reader = _thread.get_ident()
+            while self._has_frame() or self._sleep(0, raises=False):
+                self._dispatch(self._read_frame())
+        finally:
+            self._give_role()
 
     def send_frame(self, kind, id, payload=b""):
         """Send a frame that is no message. False as for `output`."""
