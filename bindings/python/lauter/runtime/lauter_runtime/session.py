@@ -92,8 +92,8 @@ class Session:
         kind, _, _, _, payload = self._read_frame()
         if kind != HELLO or len(payload) < wire.GREETING.size:
             self._breach("the first frame is not a greeting")
-        magic, low, high, abilities, arena = wire.GREETING.unpack_from(payload)[:5]
-        if magic != wire.MAGIC:
+        magic, low, high, abilities, arena, _, size = wire.GREETING.unpack_from(payload)
+        if magic != wire.MAGIC or size > wire.NAME_MAX or len(payload) != wire.GREETING.size + size:
             self._breach("the first frame is not a greeting")
         name = b"python %d.%d.%d" % sys.version_info[:3]
         self._look_at_arena(arena << 20)
@@ -399,7 +399,7 @@ class Session:
             self._breach(str(error))
 
     def _take(self, kind, flags, slot, id, payload):
-        if flags > 3:
+        if flags > 3 and kind <= 31:
             self._breach("flags %d in a frame from the host" % flags)
         if kind in _MESSAGES:
             if flags or self._unfinished:

@@ -69,18 +69,24 @@ def decode_head(first):
     """Name, parent, media types with sizes, and where the head ends, of a message's first frame."""
     try:
         count, name_size, _, parent = _HEAD.unpack_from(first)
+        if count > PARTS_MAX or name_size > NAME_MAX:
+            raise Broken("a message of %d parts with a name of %d bytes" % (count, name_size))
         at = _HEAD.size + name_size
         name = first[_HEAD.size : at].decode()
         sizes = []
         for _ in range(count):
             type_size, size = _PART.unpack_from(first, at)
             at += _PART.size
+            if type_size > NAME_MAX:
+                raise Broken("a media type of %d bytes" % type_size)
             sizes.append((first[at : at + type_size].decode(), size))
             at += type_size
     except (ValueError, _struct_error) as error:
         raise Broken("the head of a message cannot be read: %s" % error)
     if at > len(first):
         raise Broken("the head of a message is not whole in its first frame")
+    if "\0" in name or any(["\0" in media for media, _ in sizes]):
+        raise Broken("a name or media type with a NUL byte")
     return name, parent, sizes, at
 
 
