@@ -32,7 +32,7 @@ struct Sending {
   private var placed: [Place] = []
 
   /// The most that is under way of a message whose pieces the host copies: it shall find them in the cache.
-  static let piecesAtOnce = 4
+  static let piecesAtOnce = 8
   /// Bytes of a part that go into the frame's own memory.
   static let copiedMost = 1 << 13
   /// The most that waits for another frame.

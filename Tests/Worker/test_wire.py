@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import stress
 import support
 
 sys.path.append(str(Path(__file__).parents[1] / "Runtime"))
@@ -164,6 +165,10 @@ def test_it_reads_while_it_cannot_send(bare):
     second = host.start("echo", [("x/y", data(8 * MIB))])  # would never return if it did not
     assert len(host.wait(first).answer.parts[0][1]) == 8 * MIB
     assert host.wait(second).answer.parts[0][1] == data(8 * MIB)
+
+
+def test_every_thread_at_once(program):
+    assert stress.run(program, 2.0) > 10
 
 
 def test_a_call_that_is_cancelled_is_told_to_the_host_and_its_answer_dropped(bare):

@@ -215,8 +215,10 @@ static void serve(lauter_request *request) {
         const char *verb = request->name;
         uint64_t id = request->id;
         lauter_error *error = NULL;
-        claimed = 0;
-        running = request;
+        if (request->lane == 0) { /* the handler's */
+                claimed = 0;
+                running = request;
+        }
         if (!strcmp(verb, "echo")) {
                 check(lauter_session_reply(session, id, request->parts, request->part_count, &error), error);
         } else if (!strcmp(verb, "outputs")) {
@@ -363,7 +365,7 @@ static void serve(lauter_request *request) {
         } else {
                 fail(id, "UnknownVerb", verb);
         }
-        running = NULL;
+        if (request->lane == 0) running = NULL;
 }
 
 static void on_interrupt(int number) {
@@ -446,5 +448,7 @@ int main(int count, char **arguments) {
         if (abilities & (LAUTER_SESSION_SIDE | LAUTER_SESSION_MESSAGES))
                 pthread_create(&side, NULL, serve_lane, &beside);
         serve_lane(&all);
+        if (abilities & (LAUTER_SESSION_SIDE | LAUTER_SESSION_MESSAGES))
+                pthread_join(side, NULL); /* it is told to stop as well */
         return 0;
 }
