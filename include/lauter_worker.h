@@ -161,7 +161,7 @@ LAUTER_API void lauter_request_clear(lauter_request *request);
 /**
  * Keep a request's name and parts beyond lauter_request_clear(): they stay where they are, readable from any thread.
  *
- * **Ownership** end with lauter_part_release(). **Errors** INVALID: an empty request. **Since** 0.1
+ * **Ownership** end with lauter_part_release(). **Errors** INVALID: a request without name and parts. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_request_keep(const lauter_request *request, lauter_kept **kept, lauter_error **error);
 

@@ -131,8 +131,8 @@ func fillRequest(
         : UnsafeRawPointer(message.parts.baseAddress!).assumingMemoryBound(to: lauter_part.self)
       out.pointee.part_count = message.partCount
       if arrival.kind == LAUTER_REQUEST_CALL { out.pointee.slot = session.slot(taken) }
+      out.pointee.owner = Unmanaged.passRetained(RequestOwner(taken)).toOpaque()
     }
-    out.pointee.owner = Unmanaged.passRetained(RequestOwner(taken)).toOpaque()
     return 1
   }
 }
@@ -171,7 +171,7 @@ public func lauter_request_keep(
   status(error) { () throws(HostError) in
     let out = try required(kept, "kept")
     guard let owner = request?.pointee.owner else {
-      throw invalid("request", "the request is empty")
+      throw invalid("request", "the request has nothing to keep")
     }
     _ = Unmanaged<RequestOwner>.fromOpaque(owner).retain()
     out.pointee = OpaquePointer(owner)
