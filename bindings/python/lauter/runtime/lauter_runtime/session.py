@@ -73,9 +73,9 @@ class Session:
         self._writers = set()  # threads in the midst of a message
         self._poll = None
         self.arena = None  # opened by the first large part
-        self._arena_half = 0
+        self.arena_half = 0
         self._channels = None
-        self._host_reads_in_place = False
+        self.host_reads_in_place = False
 
     # ------------------------------------------------------------------------------------------- writing --
 
@@ -97,9 +97,9 @@ class Session:
             self._breach("the first frame is not a greeting")
         name = b"python %d.%d.%d" % sys.version_info[:3]
         self._look_at_arena(arena << 20)
-        self._host_reads_in_place = bool(abilities & wire.READS_IN_PLACE)
+        self.host_reads_in_place = bool(abilities & wire.READS_IN_PLACE)
         mine = wire.GREETING.pack(
-            wire.MAGIC, wire.VERSION, wire.VERSION, 1 | (wire.READS_ARENA if self._arena_half else 0), 0, wire.MESSAGE_MAX, len(name)
+            wire.MAGIC, wire.VERSION, wire.VERSION, 1 | (wire.READS_ARENA if self.arena_half else 0), 0, wire.MESSAGE_MAX, len(name)
         )
         mine += name
         self._write([wire.HEADER.pack(len(mine), HELLO, 0, 0, 0) + mine])
@@ -110,7 +110,7 @@ class Session:
         try:
             if half and os.fstat(_ARENA).st_size == 2 * half:
                 os.set_inheritable(_ARENA, False)
-                self._arena_half = half
+                self.arena_half = half
             else:
                 os.close(_ARENA)
         except OSError:
@@ -193,7 +193,7 @@ class Session:
         is_writer = me in self._writers
         try:
             self._writers.add(me)
-            self._write_frame(kind, 0, id, [payload], len(payload))
+            self.write_frame(kind, 0, id, [payload], len(payload))
         finally:
             if not is_writer:
                 self._writers.discard(me)
@@ -203,19 +203,12 @@ class Session:
         for _, data in parts:
             total += len(data)
         if total <= wire.FRAME_MAX:
-            self._write_frame(kind, 0, id, [head] + [data for _, data in parts], total)
+            self.write_frame(kind, 0, id, [head] + [data for _, data in parts], total)
             return
-        # Frame by frame: others may write in between.
-        arena = self._open_arena()
-        place_from = wire.MESSAGE_MAX if arena is None else wire.PLACED_LEAST
-        for pieces, size, is_placed in interrupt.load(".large").frames_of(head, parts, place_from):
-            total -= size
-            if is_placed:
-                self._write_placed(kind, id, pieces[0], total > 0)
-            else:
-                id = self._write_frame(kind, wire.MORE if total else 0, id, pieces, size)
+        interrupt.load(".large").write(self, kind, id, head, parts, total)
 
-    def _write_frame(self, kind, flags, id, pieces, size):
+    def write_frame(self, kind, flags, id, pieces, size):
+        """One frame of these pieces; its id, which is now a number. Others may write in between."""
         with self._writing:
             if type(id) is not int:
                 id = id.assign()
@@ -223,55 +216,10 @@ class Session:
             self._write([b"".join(pieces)] if size <= _JOINED_MAX else pieces)
         return id
 
-    def _write_placed(self, kind, id, part, more):
-        """A large part, through the arena as far as there is room."""
-        arena = self.arena
-        size = len(part)
-        if self._host_reads_in_place:
-            place = arena.put(part)
-            if place is not None:
-                self._write_frame(kind, wire.PLACED | (wire.MORE if more else 0), id, [place], len(place))
-                return
-        waits = set()
-        at = 0
-        while at < size:
-            piece = part[at : at + arena.PIECE]
-            at += len(piece)
-            more_after = wire.MORE if more or at < size else 0
-            # A part in one frame may stay with the host for long: only what it copies is waited for.
-            owner = waits if len(piece) < size else None
-            place = None
-            while place is None:
-                if len(waits) < arena.PIECES:
-                    place = arena.put(piece, owner)
-                if place is None and not (waits and self._wait_for_release(waits)):
-                    break
-            if place is not None:
-                self._write_frame(kind, wire.PLACED | more_after, id, [place], len(place))
-                continue
-            for start in range(0, len(piece), wire.FRAME_MAX):
-                line = piece[start : start + wire.FRAME_MAX]
-                flags = more_after if start + len(line) == len(piece) else wire.MORE
-                self._write_frame(kind, flags, id, [line], len(line))
-
-    def _wait_for_release(self, waits):
-        """Until one of these places is released. False if this thread cannot wait."""
-        if self.is_reading():
-            return False  # a finaliser that ran while this thread was reading
-        count = len(waits)
-        waiter = Waiter()
-        self.waiting[waiter] = waiter
-        try:
-            # Never raises: half a message has been written.
-            self.wait(waiter, lambda: len(waits) < count, raises=False)
-        finally:
-            del self.waiting[waiter]
-        return True
-
-    def _open_arena(self):
+    def open_arena(self):
         """The arena, or None if there is none."""
-        if self.arena is None and self._arena_half:
-            self.arena = interrupt.load(".arena").Arena(_ARENA, self._arena_half)
+        if self.arena is None and self.arena_half:
+            self.arena = interrupt.load(".arena").Arena(_ARENA, self.arena_half)
         return self.arena
 
     def _write(self, pieces):
@@ -439,7 +387,7 @@ class Session:
         large = interrupt.load(".large")
         message = self._unfinished.get((kind, id))
         if flags & wire.PLACED:
-            if message is None or not self._open_arena():
+            if message is None or not self.open_arena():
                 self._breach("places where there can be none")
             self.arena.read(payload, message)
             self.reply_frame(RELEASE, 0, payload)
