@@ -81,6 +81,7 @@ private func session(_ bytes: UnsafeRawBufferPointer, _ how: UInt8, step: Int) -
   var inbox = Inbox(from: how & 1 != 0 ? .host : .worker)
   let reader = ArenaReader(
     arena, start: how & 1 != 0 ? 0 : UInt64(half), returns: how & 8 != 0 ? returns : nil, owner: 7)
+  if how & 4 != 0 { inbox.arena = reader }
   let lent = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 16)
   defer { lent.deallocate() }
   var released = 0
@@ -136,7 +137,6 @@ private func session(_ bytes: UnsafeRawBufferPointer, _ how: UInt8, step: Int) -
       try reader.check(place)
       released += 1
     }
-    if inbox.arena == nil, digest.arrivals > 0, how & 4 != 0 { inbox.arena = reader }
   }
   do throws(WireError) {
     if how & 2 != 0 {

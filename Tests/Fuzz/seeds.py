@@ -5,6 +5,9 @@ import hashlib
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "Runtime"))
+import frames  # noqa: E402
+
 VECTORS = Path(__file__).parents[1] / "Vectors"
 FOLDER = Path(sys.argv[1])
 
@@ -26,9 +29,8 @@ for _, parts, _ in lines("values.txt"):
     parts = [bytes.fromhex(part) for part in parts.split("/")]
     add("value", b"".join(len(part).to_bytes(2, "little") + part for part in parts))
 
-if (VECTORS / "frames.txt").exists():
-    for _, sender, data, _ in lines("frames.txt"):
-        data = bytes.fromhex(data.replace(" ", ""))
+for _, sender, data, _ in frames.vectors():
+    if len(data) < 4096:
         for how in (4, 4 + 8, 4 + 64):
             add("wire", bytes([how + (sender == "host"), 15]) + data)
 
