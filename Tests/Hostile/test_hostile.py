@@ -28,7 +28,7 @@ BREACHES = [
     ("frame result size 0xffffffff id $call zeros 100", "a frame of 4294967295 bytes, at most 65536 are allowed"),
     # Kinds:
     *((f"frame {kind} id $call", f"a frame of the unknown kind {kind}") for kind in (0, 7, 11, 15, 22, 31)),
-    ("frame stop", "a frame of kind 8, which workers do not send"),
+    ("frame stop", "a frame of kind 8, which is not its to send"),
     ("hello", "it greeted twice"),
     # Flags:
     *((f'frame result flags {flags} id $call head 0 ""', f"a frame with the unknown flags {flags}") for flags in (4, 8, 128, 255)),
