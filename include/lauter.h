@@ -686,7 +686,7 @@ typedef uint64_t lauter_channel;
  * the end CHANNEL_CLOSED; a worker that refuses closes it.
  *
  * **Threads** any. **Errors** STALE; STATE: the worker has no session or is ending; LIMIT: 1,024 channels of this worker are
- * not over; INVALID. **Since** 0.1
+ * not over, or as for lauter_call_start(); INVALID. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_channel_open(lauter_host *host, lauter_worker worker, const char *name,
                                            const lauter_part *parts, size_t part_count, size_t window, uint64_t cookie,
@@ -710,7 +710,8 @@ LAUTER_CHECKED int32_t lauter_channel_accept(lauter_host *host, lauter_channel c
  * What the worker has given no credit for yet is kept: one message of any size, or several of 1 MiB together.
  *
  * **Threads** any. **Errors** STALE; STATE: ended by lauter_channel_end(); LIMIT: too much is kept already, nothing of this was taken:
- * LAUTER_EVENT_CHANNEL_WRITABLE tells when to send it again; INVALID. **Since** 0.1
+ * LAUTER_EVENT_CHANNEL_WRITABLE tells when to send it again (with the subject "parts": the message is larger than LAUTER_MESSAGE_MAX
+ * or than the worker takes); INVALID. **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_channel_send(lauter_host *host, lauter_channel channel, const lauter_part *parts,
                                            size_t part_count, lauter_error **error);
@@ -721,7 +722,8 @@ LAUTER_CHECKED int32_t lauter_channel_send(lauter_host *host, lauter_channel cha
  * @param[in,out] event Set `size` before the first use; cleared first if it held an event.
  *
  * **Blocks** for `timeout_ms`. **Ownership** clear with lauter_event_clear(). **Threads** any; an event goes to one of them. **Errors**
- * TIMEOUT; INTERRUPTED; STALE: no such channel, or its last event was taken. **Since** 0.1
+ * TIMEOUT; INTERRUPTED; STALE: no such channel, or its last event was taken; LIMIT: too many unread events of this worker besides
+ * its channels' data, read them with lauter_host_next(). **Since** 0.1
  */
 LAUTER_CHECKED int32_t lauter_channel_receive(lauter_host *host, lauter_channel channel, int64_t timeout_ms,
                                               struct lauter_event *event, lauter_error **error);

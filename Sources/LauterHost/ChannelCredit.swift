@@ -68,7 +68,7 @@ struct ChannelCredit: Equatable {
   /// Lets that message through. Returns the credit to grant.
   mutating func allowExcess() -> UInt64 {
     let grant = needed - theirs
-    excess = excessNeeded
+    excess += excessNeeded
     theirs = needed
     needed = 0
     return grant
@@ -79,6 +79,14 @@ struct ChannelCredit: Equatable {
     guard excess > 0, theirs + held <= window else { return 0 }
     defer { excess = 0 }
     return excess
+  }
+
+  /// The channel is over, and the program has yet to take `untaken`: until then what was let beyond the window counts.
+  mutating func retire(untaken: UInt64) {
+    let excess = untaken > 0 ? excess : 0
+    self = ChannelCredit()
+    self.excess = excess
+    held = untaken
   }
 
   /// The worker grants us `amount`.

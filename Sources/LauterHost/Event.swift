@@ -22,6 +22,11 @@ package final class Event {
   package internal(set) var dropped: UInt64 = 0
   /// Name and parts of OUTPUT, DONE and CALL.
   package internal(set) var message: Message?
+  /// What it took of a channel's credit (CHANNEL_DATA).
+  var channelCost: UInt64 {
+    guard kind == LAUTER_EVENT_CHANNEL_DATA, let message else { return 0 }
+    return UInt64(message.payloadSize) + Wire.dataCost
+  }
   /// What a STREAM event brings.
   package internal(set) var bytes: [UInt8] = []
   /// What a worker's runtime calls itself (READY).
@@ -103,6 +108,9 @@ struct EventQueue {
       voids = 0
     }
   }
+
+  /// Those that `matches` names.
+  func all(where matches: (Event) -> Bool) -> [Event] { events[head...].filter(matches) }
 
   /// Withdraws all events that `matches` names.
   mutating func void(where matches: (Event) -> Bool) {

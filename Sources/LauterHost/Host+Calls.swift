@@ -45,16 +45,8 @@ extension Host {
       let worker = try worker(workerId)
       takeReturns()
       try checkTalks(worker)
-      guard worker.outbox.size <= Bounds.unsentBytes else {
-        throw HostError(
-          LAUTER_ERROR_LIMIT, subject: "\(workerId)",
-          "worker \(workerId) has not read \(worker.outbox.size >> 20) MiB that were sent before")
-      }
-      guard UInt64(outgoing.bodySize) <= worker.messageMax else {
-        throw HostError(
-          LAUTER_ERROR_LIMIT, subject: "\(workerId)",
-          "worker \(workerId) takes messages of at most \(worker.messageMax) bytes")
-      }
+      try checkRoom(worker)
+      try checkSize(outgoing, worker)
       if worker.lifecycle.phase == .ready, let error = refusal(of: lane, worker) { throw error }
       let id = nextCall
       guard let slot = worker.page?.take(for: id) else {
@@ -77,6 +69,22 @@ extension Host {
       if call.deadline != nil { arm(worker) }
       return id
     }
+  }
+
+  /// Whether more may wait for it.
+  func checkRoom(_ worker: Worker) throws(HostError) {
+    guard worker.outbox.size > Bounds.unsentBytes else { return }
+    throw HostError(
+      LAUTER_ERROR_LIMIT, subject: "\(worker.id)",
+      "worker \(worker.id) has not read \(worker.outbox.size >> 20) MiB that were sent before")
+  }
+
+  /// Whether it takes messages of this size.
+  func checkSize(_ outgoing: Outgoing, _ worker: Worker) throws(HostError) {
+    guard UInt64(outgoing.bodySize) > worker.messageMax else { return }
+    throw HostError(
+      LAUTER_ERROR_LIMIT, subject: "parts",
+      "worker \(worker.id) takes messages of at most \(worker.messageMax) bytes")
   }
 
   /// Why a worker takes no calls on a lane.
@@ -328,7 +336,9 @@ extension Host {
     // Calls that were made before the runtime was ready wait here until it is.
     guard worker.lifecycle.phase == .ready else { return }
     if !worker.isDeaf { worker.outbox.flush { bytes in write(worker, bytes) } }
-    while worker.outbox.isEmpty, !worker.isDeaf, !worker.channelsAwaitingRoom.isEmpty {
+    while worker.outbox.dataSize < Bounds.channelAhead, !worker.isDeaf,
+      !worker.channelsAwaitingRoom.isEmpty
+    {
       pumpChannels(of: worker)
       worker.outbox.flush { bytes in write(worker, bytes) }
     }

@@ -16,6 +16,8 @@ extension Host {
     return try locked { () throws(HostError) in
       let worker = try worker(workerId)
       try checkTalks(worker)
+      try checkRoom(worker)
+      try checkSize(outgoing, worker)
       guard worker.channels.count < Wire.channelsMax else {
         throw HostError(
           LAUTER_ERROR_LIMIT, subject: "\(workerId)",
@@ -59,26 +61,25 @@ extension Host {
           LAUTER_ERROR_STATE, subject: "\(id)", "channel \(id): this side has ended it")
       }
       let worker = channel.worker
+      try checkSize(outgoing, worker)
       let cost =
         UInt64(Message.headSize(of: outgoing.parts.count, outgoing.typeSizes))
         + UInt64(outgoing.bodySize) + Wire.dataCost
-      if channel.unsent.isEmpty, worker.outbox.size < Bounds.channelAhead,
+      if channel.unsent.isEmpty, worker.outbox.dataSize < Bounds.channelAhead,
         channel.credit.spend(cost)
       {
         return send(worker, .data, slot: 0, id: channel.wire, order: channel.order, outgoing)
       }
-      let data = UnsentData(outgoing)
-      guard
-        channel.unsent.isEmpty || channel.unsentBytes + data.size <= Bounds.channelUnsent
-      else {
+      let size = Int(cost - Wire.dataCost)
+      guard channel.unsent.isEmpty || channel.unsentBytes + size <= Bounds.channelUnsent else {
         channel.wantsWritable = true
         throw HostError(
           LAUTER_ERROR_LIMIT, subject: "\(id)",
           "channel \(id): the worker has not taken \(channel.unsentBytes) bytes that were sent before; "
             + "send again after its WRITABLE event")
       }
-      channel.unsent.append(data)
-      channel.unsentBytes += data.size
+      channel.unsent.append(UnsentData(outgoing))
+      channel.unsentBytes += size
       pump(channel)
       flush(channel.worker)
     }
@@ -104,7 +105,11 @@ extension Host {
       guard let channel = channels[id] else { throw .staleChannel(id) }
       let worker = channel.worker
       if !channel.isOver, worker.session != nil {
-        send(worker, .cancel, slot: 0, id: channel.wire, order: 0, outgoing)
+        // Past what waits of it, but not past the rest of its opening: nobody cancels what is not there yet.
+        let isOpening = worker.outbox.holds(.open, channel.wire)
+        send(
+          worker, .cancel, slot: 0, id: channel.wire, order: isOpening ? channel.order : 0, outgoing
+        )
       }
       retire(channel)
       // Nobody wants what it brought.
@@ -163,6 +168,7 @@ extension Host {
 
   func data(_ worker: Worker, _ message: Message) throws(WireError) {
     guard let channel = try channel(message.id, worker) else { return }
+    guard !channel.isEndedByWorker else { throw .dataAfterEnd(message.id) }
     tell(LAUTER_EVENT_CHANNEL_DATA, channel, message)
   }
 
@@ -208,7 +214,7 @@ extension Host {
     let worker = channel.worker
     var count = 0
     while count < channel.unsent.count {
-      guard worker.outbox.size < Bounds.channelAhead else {
+      guard worker.outbox.dataSize < Bounds.channelAhead else {
         if !channel.awaitsRoom {
           channel.awaitsRoom = true
           worker.channelsAwaitingRoom.append(channel)
@@ -242,7 +248,7 @@ extension Host {
 
   /// The session has taken what waited: those that waited for room go on, in their turn.
   func pumpChannels(of worker: Worker) {
-    while !worker.channelsAwaitingRoom.isEmpty, worker.outbox.size < Bounds.channelAhead {
+    while !worker.channelsAwaitingRoom.isEmpty, worker.outbox.dataSize < Bounds.channelAhead {
       let channel = worker.channelsAwaitingRoom.removeFirst()
       channel.awaitsRoom = false
       if !channel.isOver { pump(channel) }
@@ -277,18 +283,20 @@ extension Host {
     guard let channel = channels[event.channel] else { return }
     channel.remove(event)
     if event.kind == LAUTER_EVENT_CHANNEL_CLOSED { channels[channel.id] = nil }
-    guard event.kind == LAUTER_EVENT_CHANNEL_DATA, let message = event.message else { return }
+    guard event.channelCost > 0 else { return }
     let worker = channel.worker
-    let amount = channel.credit.took(UInt64(message.payloadSize) + Wire.dataCost)
-    let returned = channel.credit.returnExcess()
-    worker.channelExcess -= returned
-    // One that is over needs none.
-    guard !channel.isOver, worker.session != nil else { return }
-    grant(amount, channel)
+    let amount = channel.credit.took(event.channelCost)
+    if !channel.isOver { grant(amount, channel) }
     settleNeed(of: channel)
-    // Others may have waited for that memory.
-    if returned > 0 { for channel in worker.channels.values { settleNeed(of: channel) } }
+    returnExcess(channel.credit.returnExcess(), worker)
     flush(worker)
+  }
+
+  /// Others may wait for that memory.
+  private func returnExcess(_ amount: UInt64, _ worker: Worker) {
+    guard amount > 0 else { return }
+    worker.channelExcess -= amount
+    for channel in worker.channels.values { settleNeed(of: channel) }
   }
 
   // MARK: The end
@@ -323,7 +331,10 @@ extension Host {
     channel.unsent = []
     channel.unsentBytes = 0
     channel.worker.channels[channel.wire] = nil
-    channel.worker.channelExcess -= channel.credit.excess
-    channel.credit = ChannelCredit()
+    var untaken: UInt64 = 0
+    for event in channel.events[channel.eventsHead...] { untaken += event.channelCost }
+    let excess = channel.credit.excess
+    channel.credit.retire(untaken: untaken)
+    returnExcess(excess - channel.credit.excess, channel.worker)
   }
 }

@@ -336,6 +336,7 @@ extension Host {
     for channel in worker.channels.values {
       close(channel, Int32(LAUTER_ERROR_DIED), error: error)
     }
+    worker.channelsAwaitingRoom = []
     for call in worker.incoming { incoming[call.host] = nil }
     worker.incoming = []
     let event = Event(LAUTER_EVENT_EXITED, of: worker)

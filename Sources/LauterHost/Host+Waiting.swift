@@ -55,10 +55,10 @@ extension Host {
   }
 
   private func dropUntaken(_ worker: Worker) {
-    queue.void {
-      guard $0.worker == worker.id, $0.message != nil else { return false }
-      settle($0)
-      return true
+    // What makes room may bring new events.
+    for event in queue.all(where: { $0.worker == worker.id && $0.message != nil }) {
+      settle(event)
+      queue.void(event)
     }
   }
 
@@ -118,11 +118,7 @@ extension Host {
         return (true, done)
       }
       if call.abandoned || calls[call.id] !== call { throw .staleCall(call.id) }
-      if worker.isFull {
-        throw HostError(
-          LAUTER_ERROR_LIMIT, subject: "\(worker.id)",
-          "worker \(worker.id) has sent more than is kept: take its events first")
-      }
+      try checkTaken(worker)
       return (false, nil)
     case .channel(let channel):
       if let queued = channel.nextEvent {
@@ -132,9 +128,18 @@ extension Host {
         return (true, event)
       }
       if channels[channel.id] !== channel { throw .staleChannel(channel.id) }
+      try checkTaken(worker)
       return (false, nil)
     case .opening(let opening): return (opening.done != nil, opening.done)
     }
+  }
+
+  /// Whether what a thread waits for can come: not while the session is not read.
+  private func checkTaken(_ worker: Worker) throws(HostError) {
+    guard worker.isFull else { return }
+    throw HostError(
+      LAUTER_ERROR_LIMIT, subject: "\(worker.id)",
+      "worker \(worker.id) has sent more than is kept: take its events first")
   }
 
   /// Nobody awaits this call any more. If it ended meanwhile, its event goes the ordinary way.

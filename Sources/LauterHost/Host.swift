@@ -310,7 +310,7 @@ enum Bounds {
   static let incomingCalls = 1024
   /// Bytes that wait in a channel, besides one message of any size.
   static let channelUnsent = 1 << 20
-  /// Bytes in a session's outbox from which on channels keep theirs.
+  /// Bytes of channels in a session's outbox from which on they keep theirs.
   static let channelAhead = 1 << 18
   /// Descriptors of one worker that are under way.
   static let openings = 64

@@ -102,6 +102,8 @@ package struct Outbox {
   package private(set) var answers = 0
   /// Bytes that wait.
   package private(set) var size = 0
+  /// Those of channels' messages among them.
+  package private(set) var dataSize = 0
 
   package init() {}
 
@@ -118,8 +120,14 @@ package struct Outbox {
 
   package mutating func append(_ message: OutgoingMessage) {
     size += message.size + Wire.headerSize
+    if message.kind == .data { dataSize += message.size + Wire.headerSize }
     if message.kind.isResponse { answers += 1 }
     messages.append(message)
+  }
+
+  /// Whether something of this message has still to go.
+  package func holds(_ kind: FrameKind, _ id: UInt64) -> Bool {
+    messages.contains { $0.kind == kind && $0.id == id }
   }
 
   /// Takes out a call of which nothing has gone.
@@ -155,9 +163,12 @@ package struct Outbox {
           return
         }
         takeTurn()
-        size += -messages[turn].nextFrame(into: &tail) + tail.count
+        let isData = messages[turn].kind == .data
+        var gone = messages[turn].nextFrame(into: &tail)
+        if messages[turn].isSent { gone += Wire.headerSize }
+        size += tail.count - gone
+        if isData { dataSize -= gone }
         if messages[turn].isSent {
-          size -= Wire.headerSize
           if messages[turn].kind.isResponse { answers -= 1 }
           messages.remove(at: turn)
         } else {

@@ -211,6 +211,7 @@ BREACHES = {
     "the same id again": lambda wire: frame(OPEN, 5, message()) * 2,
     "an id that shrinks": lambda wire: frame(OPEN, 5, message()) + frame(OPEN, 3, message()),
     "data after the end": lambda wire: frame(END, wire) + frame(DATA, wire, message(b"x")),
+    "an end within a message": lambda wire: frame(DATA, wire, message(b"xy")[:-1], flags=1) + frame(END, wire) + frame(DATA, wire, b"y"),
     "a second end": lambda wire: frame(END, wire) * 2,
     "too much credit": lambda wire: frame(CREDIT, wire, number(2**30 + 2**17 + 1)),
     "too much credit in steps": lambda wire: frame(CREDIT, wire, number(2**30)) * 2,

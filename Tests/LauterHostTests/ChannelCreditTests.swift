@@ -52,6 +52,43 @@ import Testing
     #expect(credit.returnExcess() == 0)
   }
 
+  @Test func `two messages beyond the window give back what both were let`() throws {
+    var credit = ChannelCredit()
+    _ = credit.open(window: 1000)
+    _ = try credit.need(5000, on: 1)
+    let first = credit.excessNeeded
+    _ = credit.allowExcess()
+    // It changed its mind, and sends a larger one.
+    _ = try credit.need(7000, on: 1)
+    let second = credit.excessNeeded
+    #expect((first, second) == (4000, 2000))
+    #expect(credit.allowExcess() == 2000)
+    try credit.begin(7000, on: 1)
+    #expect(credit.took(7000) == 1000)
+    #expect(credit.returnExcess() == 6000)
+  }
+
+  @Test
+  func `what was let beyond the window counts until it is taken, also when the channel is over`()
+    throws
+  {
+    var credit = ChannelCredit()
+    _ = credit.open(window: 1000)
+    _ = try credit.need(5000, on: 1)
+    _ = credit.allowExcess()
+    var unused = credit
+    unused.retire(untaken: 0)
+    #expect(unused == ChannelCredit())
+    try credit.begin(5000, on: 1)
+    credit.retire(untaken: 5000)
+    #expect(credit.returnExcess() == 0)
+    #expect(credit.took(3000) == 0)
+    #expect(credit.returnExcess() == 0)
+    #expect(credit.took(2000) == 0)
+    #expect(credit.returnExcess() == 4000)
+    #expect(credit == ChannelCredit())
+  }
+
   @Test func `before it is accepted nothing is granted, whatever is needed`() throws {
     var credit = ChannelCredit()
     let now = try credit.need(10, on: 1)
