@@ -304,6 +304,8 @@ class event {
                 return raw_.kind == LAUTER_EVENT_STREAM && raw_.part_count == 1 ? bytes_of(raw_.parts[0])
                                                                                 : std::string_view();
         }
+        /** DESCRIPTOR: what was opened, the caller's to close from then on; else -1: lauter_event_take_descriptor(). */
+        int take_descriptor() noexcept { return lauter_event_take_descriptor(&raw_); }
         /** EXITED: how the worker ended; else NULL. */
         const lauter_report *report() const noexcept { return raw_.report; }
         /**
@@ -455,6 +457,29 @@ class worker {
                 detail::call(lauter_channel_open, host_, id_, name.c_str(), parts.data(), parts.size(), window, cookie,
                              &id);
                 return {host_, id};
+        }
+        /** A socket that is connected to a port of its own network, the caller's to close: lauter_worker_dial(). */
+        int dial(std::uint32_t port, milliseconds timeout = forever) const {
+                std::int32_t descriptor = -1;
+                detail::call(lauter_worker_dial, host_, id_, port, std::int64_t{timeout.count()}, &descriptor);
+                return descriptor;
+        }
+        /** Likewise, but an event brings it: lauter_worker_dial_start(). */
+        void start_dial(std::uint32_t port, milliseconds timeout = forever, std::uint64_t cookie = 0) const {
+                detail::call(lauter_worker_dial_start, host_, id_, port, std::int64_t{timeout.count()}, cookie);
+        }
+        /** A file of its view, the caller's to close: lauter_worker_open(). */
+        int open_file(zstring path, std::uint32_t flags, milliseconds timeout = forever) const {
+                std::int32_t descriptor = -1;
+                detail::call(lauter_worker_open, host_, id_, path.c_str(), flags, std::int64_t{timeout.count()},
+                             &descriptor);
+                return descriptor;
+        }
+        /** Likewise, but an event brings it: lauter_worker_open_start(). */
+        void start_open_file(zstring path, std::uint32_t flags, milliseconds timeout = forever,
+                             std::uint64_t cookie = 0) const {
+                detail::call(lauter_worker_open_start, host_, id_, path.c_str(), flags, std::int64_t{timeout.count()},
+                             cookie);
         }
         /** The process id of its init: lauter_worker_pid(). */
         std::int32_t pid() const {

@@ -320,6 +320,24 @@ const test tests[] = {
              EXPECT(kept->bytes().empty());
      }},
 
+    {"a file of a worker's view is opened, at once or as an event",
+     [] {
+             lauter::host host;
+             lauter::worker worker = host.spawn(lauter::policy(), program({"sleep", "60"}));
+             worker.wait_ready();
+             int file = worker.open_file("/etc/passwd", LAUTER_OPEN_READ, 20s);
+             char byte = 0;
+             EXPECT(read(file, &byte, 1) == 1 && close(file) == 0);
+             worker.start_open_file("/etc/passwd", LAUTER_OPEN_READ, 20s, 6);
+             auto events = events_until(host, of_kind(LAUTER_EVENT_DESCRIPTOR));
+             file = events.back().take_descriptor();
+             EXPECT(read(file, &byte, 1) == 1 && close(file) == 0);
+             EXPECT(events.back().take_descriptor() == -1 && lauter::event().take_descriptor() == -1);
+             EXPECT(thrown([&] { worker.dial(1, 20s); }).code() < 0);
+             worker.start_dial(1, 20s);
+             EXPECT(events_until(host, of_kind(LAUTER_EVENT_DESCRIPTOR)).back().take_descriptor() == -1);
+     }},
+
     {"standard input is written and ended, and writing nothing does not end it",
      [] {
              lauter::host host;
