@@ -23,9 +23,10 @@ struct MemorySum {
   /// The arena: its mappings say how large it is, and not what of it is filled.
   private let arena: lx_arena
 
-  init(_ places: MemoryPlaces) {
+  /// - Parameter arena: the arena's descriptor; -1 where nothing will be counted.
+  init(_ places: MemoryPlaces, arena: Int32) {
     self.places = places
-    arena = lx_arena_look(InitDescriptor.arena)
+    self.arena = arena < 0 ? lx_arena() : lx_arena_look(arena)
   }
 
   /// Bytes; at most `limit` if that can be shown.

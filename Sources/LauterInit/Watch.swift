@@ -45,7 +45,7 @@ struct Watch: ~Copyable {
   private var openings = Openings()
   private var groups: Groups
   private var memoryLimit: MemoryLimit?
-  private var memory = MemorySum([])
+  private var memory = MemorySum([], arena: -1)
   /// CPU time at the last look at memory.
   private var cpuAtLook: UInt64 = 0
   private var ranOutOfMemory = false
@@ -91,7 +91,7 @@ struct Watch: ~Copyable {
         milliseconds: execution.cpuMilliseconds, processors: lx_processors(), now: lx_now())
     }
     for case .sumMemory(let bytes, let places) in plan.steps {
-      memory = MemorySum(places)
+      memory = MemorySum(places, arena: InitDescriptor.arena)
       memoryLimit = MemoryLimit(bytes: bytes, processors: lx_processors(), now: lx_now())
     }
     if execution.violations != .none && child.listener < 0 { tell(.violationsUntold) }

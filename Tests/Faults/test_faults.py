@@ -18,7 +18,9 @@ from faults import Scenario
 sys.path.insert(0, str(Path(__file__).parents[1] / "Integration"))
 from ffi import C, build_path  # noqa: E402
 
-F_SETFD, F_DUPFD_CLOEXEC = 2, 1030
+F_SETFD, F_DUPFD_CLOEXEC, F_ADD_SEALS = 2, 1030, 1033
+#: Of an arena by default: its bytes, the seals that it gets, its descriptor in init.
+ARENA, SEALS_OF_SIZE, ARENA_IN_INIT = 256 << 20, 7, 8
 #: SECCOMP_GET_NOTIF_SIZES, SECCOMP_FILTER_FLAG_NEW_LISTENER
 NOTIF_SIZES, NEW_LISTENER = 3, 8
 
@@ -30,6 +32,14 @@ def is_look(call) -> bool:
 def is_look_for_groups(call) -> bool:
     places = "/proc/self/mountinfo", "/proc/self/cgroup", "/proc/self/ns/pid", "/sys/fs/cgroup"
     return call.about.startswith(places) and "/lauter-" not in call.about
+
+
+def is_for_arena(call) -> bool:
+    if call.name == "memfd_create":
+        return "lauter-arena" in call.text
+    if call.name == "fcntl":
+        return call.arguments[1] == F_ADD_SEALS and call.arguments[2] == SEALS_OF_SIZE
+    return call.arguments[1] in (ARENA, ARENA // 2)
 
 
 def is_for(call, kind) -> bool:
@@ -64,6 +74,9 @@ TOLERATED = [
     ("host", "capget", None, "asked again when a worker is started"),
     ("host", "openat", lambda c: is_look(c), "looked at again when a worker is started, or for words only"),
     ("host", "read", lambda c: is_look(c), "looked at again when a worker is started, or for words only"),
+    *(("host", name, is_for_arena, "without an arena all goes in line")
+      for name in ("memfd_create", "ftruncate", "fcntl", "mmap", "mprotect", "madvise")),
+    ("init", "fstat", lambda c: c.arguments[0] == ARENA_IN_INIT, "the arena is counted as large as it is mapped"),
     ("init", "open", lambda c: "oom_score_adj" in c.about, "a wish: without it the kernel chooses whom to kill"),
     ("init", "write", lambda c: "oom_score_adj" in c.about, "a wish: without it the kernel chooses whom to kill"),
     ("init", "fcntl", lambda c: c.arguments[1] == F_SETFD and not c.is_before_exec, "the C library repeats what the open did"),
