@@ -109,7 +109,7 @@ extension Host {
       }
     case .exit:
       // Who waits for the end alone does not take its messages: they must not hold it up.
-      if worker.isFull { dropUntaken(worker) }
+      if worker.isStuffed { dropUntaken(worker) }
       return (worker.lifecycle.phase == .gone, nil)
     case .call(let call):
       if let done = call.done, calls[call.id] === call {
@@ -136,7 +136,7 @@ extension Host {
 
   /// Whether what a thread waits for can come: not while the session is not read.
   private func checkTaken(_ worker: Worker) throws(HostError) {
-    guard worker.isFull else { return }
+    guard worker.isStuffed else { return }
     throw HostError(
       LAUTER_ERROR_LIMIT, subject: "\(worker.id)",
       "worker \(worker.id) has sent more than is kept: take its events first")

@@ -199,8 +199,11 @@ package final class Host: @unchecked Sendable {
   }
 
   func push(_ event: Event, of worker: Worker) {
-    // Data of channels has a bound of its own: their credit.
-    if let message = event.message, event.kind != LAUTER_EVENT_CHANNEL_DATA {
+    if event.kind == LAUTER_EVENT_CHANNEL_DATA {
+      // It has a bound of its own, its credit, which a great number of empty ones would hardly touch.
+      worker.untakenData += 1
+      if worker.untakenData == Bounds.untakenData + 1 { watchSession(worker) }
+    } else if let message = event.message {
       worker.messageBytes += message.cost
       worker.messageCount += 1
       if !worker.isFull,
@@ -218,9 +221,11 @@ package final class Host: @unchecked Sendable {
   func settle(_ event: Event) {
     if event.kind == LAUTER_EVENT_DONE { calls[event.call] = nil }
     if event.channel != 0 { settleChannel(event) }
-    if event.kind == LAUTER_EVENT_CHANNEL_DATA { return }
     guard let worker = workers[event.worker] else { return }
     switch event.kind {
+    case LAUTER_EVENT_CHANNEL_DATA:
+      worker.untakenData -= 1
+      if worker.untakenData == Bounds.untakenData { watchSession(worker) }
     case LAUTER_EVENT_STREAM:
       worker.streamBytes -= event.bytes.count + Bounds.eventCost
       worker.streamHead += 1
@@ -314,6 +319,8 @@ enum Bounds {
   static let channelAhead = 1 << 18
   /// Descriptors of one worker that are under way.
   static let openings = 64
+  /// Messages of a worker's channels: their credit counts bytes, and an empty one takes more here than it says.
+  static let untakenData = 1 << 17
   static let stderrTail = 4096
   /// Nanoseconds after which our half of an arena gives back what it took up.
   static let arenaIdle: UInt64 = 1_000_000_000

@@ -125,7 +125,11 @@ final class Worker {
   var isDraining = false
   /// It is among the host's `pausedSessions`.
   var awaitsTurn = false
-  var isReading: Bool { !isFull && !isChoked }
+  var isReading: Bool { !isStuffed && !isChoked }
+  /// It has sent more than is kept: the program must take its events first.
+  var isStuffed: Bool { isFull || untakenData > Bounds.untakenData }
+  /// Messages of its channels that nobody has taken.
+  var untakenData = 0
 
   /// Who sleeps for this worker.
   var waiters: [Waiter] = []

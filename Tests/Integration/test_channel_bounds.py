@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Channels whose worker, or whose host, asks for more than there is."""
 
+import resource
+
 import pytest
 import support
 from ffi import C, Host, LauterError
@@ -116,3 +118,22 @@ def test_a_worker_that_ended_with_messages_under_way_leaves_nothing_behind(bench
         for _ in range(3):
             one()
         assert shared_mappings() == before
+
+
+def test_a_great_number_of_empty_messages_is_bounded_in_number(peer):
+    """They take little of a channel's credit, and each some hundred bytes of the host's memory."""
+    channel = opened(peer, window=1 << 30)
+    count, batch = 150_000, 15_000
+    said = [peer.worker.start("say", ("a/b", frame(DATA, channel.wire, message()) * batch)) for _ in range(count // batch)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(LauterError) as refused:
+        said[-1].wait(60_000)
+    assert refused.value.code == C.ERROR_LIMIT
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
+    came = 0
+    while came < count:
+        event = peer.worker.host.until(lambda e: e.kind in (C.EVENT_CHANNEL_DATA, C.EVENT_EXITED))
+        assert event.kind == C.EVENT_CHANNEL_DATA, event
+        came += 1
+        peer.worker.host.seen.clear()
+    assert peer.worker.start("echo", "alive").wait().text == "alive"
