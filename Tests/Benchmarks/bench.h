@@ -41,6 +41,10 @@ void measure_costs(lauter_host *host, const char *preset, const char *program);
 /* calls.c: round trips of 64 bytes and of many, by calls and by a bare socket pair. */
 void measure_calls(lauter_host *host, const char *program, int count);
 void measure_bulk(lauter_host *host, const char *program, size_t size);
+void measure_flood(lauter_host *host, const char *program, int seconds);
+/* calls.c: calls of 64 bytes beside a large part of the same worker, and without. `library` is the folder that the worker's
+ * library lies in. */
+void measure_side(lauter_host *host, const char *program, const char *library, uint64_t size);
 
 /* python.c */
 void measure_python_start(lauter_host *host, const char *interpreter);

@@ -250,6 +250,27 @@ BULKS = ("in, raw Unix stream", "out, raw Unix stream", "in, a call's part", "ou
          "memcpy, memory touched before", "out, into the caller's memory", "out, read in place")
 
 
+def side(report: Report, programs: Programs, pinned: bool, where: str):
+    host = Host(programs.host)
+    host.ask("pin", 0 if pinned else -1)
+    runs = [host.ask("side", programs.sided, programs.library.parent, 10**9, lines=2) for _ in range(5)]
+    host.close()
+    busy, alone = (
+        report.times(f"64 B on the lane side, {what}, {where}", [time for run in runs for time in run[index]])
+        for index, what in enumerate(("while 1 GB of the same worker is under way", "alone")))
+    report.add(f"the same beside 1 GB / alone, {where}", busy / alone, "", bar=2)
+
+
+def flood(report: Report, programs: Programs, seconds: int):
+    host = Host(programs.host)
+    alone, beside, (first, most) = host.ask("flood", programs.echo, seconds, lines=3)
+    host.close()
+    quiet = report.times("64 B, no other worker prints", alone)
+    loud = report.times("64 B, another worker prints without end", beside)
+    report.add("the same beside a flood / alone", loud / quiet, "", bar=2)
+    report.add(f"host's memory more after {seconds} s of it", (most - first) / 1024, "MiB", bar=1)
+
+
 def bulk(report: Report, programs: Programs, runs: int):
     for pinned in (True, False):
         host = Host(programs.host)
@@ -259,6 +280,7 @@ def bulk(report: Report, programs: Programs, runs: int):
         where = "one core" if pinned else "unpinned"
         raw_in, raw_out, part_in, part_out, copy, into, in_place = (
             report.times(f"50 MB {name}, {where}", [run[index] for run in times]) for index, name in enumerate(BULKS))
+        side(report, programs, pinned, where)
         report.add(f"50 MB in, part / memcpy, {where}", part_in / copy, "")
         report.add(f"50 MB in, part / raw stream, {where}", part_in / raw_in, "")
         report.add(f"50 MB out, library's memory / memcpy, {where}", part_out / copy, "", bar=1 / 0.35)
@@ -291,9 +313,9 @@ def main():
     parser.add_argument("--python", default="/usr/bin/python3", help="the interpreter (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="fewer runs: a look, not a verdict")
     parser.add_argument("--json", type=Path, help="where to keep the numbers")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="launches, filter, calls, bulk, library, crowd, beside (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="launches, filter, calls, bulk, flood, library, crowd, beside (default: all)")
     options = parser.parse_args()
-    parts = options.parts or ["launches", "filter", "calls", "bulk", "library", "crowd", "beside"]
+    parts = options.parts or ["launches", "filter", "calls", "bulk", "flood", "library", "crowd", "beside"]
     runs = 10 if options.quick else 60
     programs = Programs(options.build.resolve())
     report = Report()
@@ -302,6 +324,7 @@ def main():
         "filter": lambda: filters(report, programs, runs),
         "calls": lambda: calls(report, programs, runs, 200),
         "bulk": lambda: bulk(report, programs, max(runs // 2, 10)),
+        "flood": lambda: flood(report, programs, 10 if options.quick else 60),
         "library": lambda: library(report, programs, runs),
         "crowd": lambda: crowd(report, programs, max(runs // 3, 6), 200 if options.quick else 1000),
         "beside": lambda: beside(report, programs, max(runs // 2, 10), options.python),

@@ -159,6 +159,96 @@ static void take_in_place(lauter_host *host, const char *program, uint64_t size)
         call(host, worker, "give", &size, sizeof size, size);
 }
 
+static double resident_kib(void) {
+        FILE *file = fopen("/proc/self/statm", "r");
+        long pages = 0;
+        if (!file || fscanf(file, "%*d %ld", &pages) != 1) exit(1);
+        fclose(file);
+        return (double)(pages * (sysconf(_SC_PAGESIZE) / 1024));
+}
+
+/* Small calls to one worker, for `seconds` alone and as long while another prints without end and the host takes what comes; the
+ * host's resident memory after a second of that, and the most from then on. */
+void measure_flood(lauter_host *host, const char *program, int seconds) {
+        lauter_worker worker = echo_worker(host, program);
+        lauter_event event = {.size = sizeof event};
+        char data[SMALL] = {0};
+        double first = 0, most = 0;
+        for (int flooded = 0; flooded < 2; flooded++) {
+                lauter_worker printer = 0;
+                if (flooded) printer = spawn(host, "notebook", "program", "/usr/bin/yes", NULL);
+                double begun = now_us(), now = begun;
+                for (int i = 0; now < begun + seconds * 1e6; i++) {
+                        double before = now_us();
+                        call(host, worker, "echo", data, sizeof data, sizeof data);
+                        now = now_us();
+                        if (i % 100 == 0) print_time(i, now - before);
+                        for (int taken = 0; taken < 16 && lauter_host_next(host, &event, &error) > 0; taken++) continue;
+                        if (!flooded || now < begun + 1e6) continue;
+                        double kib = resident_kib();
+                        if (first == 0) first = kib;
+                        if (kib > most) most = kib;
+                }
+                printf("\n");
+                if (!flooded) continue;
+                must(lauter_worker_kill(host, printer, &error));
+                must(lauter_worker_wait_exit(host, printer, -1, &event, &error));
+                printf("%.0f %.0f\n", first, most);
+        }
+        lauter_event_clear(&event);
+}
+
+static double side_call(lauter_host *host, lauter_worker worker) {
+        static lauter_event event = {.size = sizeof event};
+        char data[SMALL] = {0};
+        lauter_part part = {"application/octet-stream", data, sizeof data};
+        lauter_call id;
+        double begun = now_us();
+        must(lauter_call_start(host, worker, LAUTER_LANE_SIDE, "echo", &part, 1, -1, 0, &id, &error));
+        must(lauter_call_wait(host, id, -1, &event, &error));
+        double took = now_us() - begun;
+        if (event.status != LAUTER_OK || event.part_count != 1 || event.parts[0].size != SMALL) {
+                fprintf(stderr, "the worker answered wrongly: status %d\n", event.status);
+                exit(1);
+        }
+        return took;
+}
+
+/* Small calls on the side, as many as fit in while `size` bytes are under way on main; and as many without. */
+void measure_side(lauter_host *host, const char *program, const char *library, uint64_t size) {
+        static lauter_worker worker;
+        static lauter_event event = {.size = sizeof event};
+        static char *memory;
+        const char *words[] = {"read", library, "limit", "memory=none", NULL};
+        if (!worker) {
+                worker = spawn(host, "notebook", "worker", program, words);
+                must(lauter_worker_wait_ready(host, worker, -1, &error));
+                memory = malloc(size);
+                must_system(memory ? 0 : -1, "malloc");
+                memset(memory, 7, size);
+        }
+        enum { MOST = 20000 };
+        static double times[MOST];
+        for (int round = 0; round < 2; round++) { /* the first makes the bytes */
+                lauter_part part = {"application/octet-stream", &size, sizeof size};
+                lauter_call large;
+                int count = 0;
+                must(lauter_call_start(host, worker, LAUTER_LANE_MAIN, "give", &part, 1, -1, 0, &large, &error));
+                must(lauter_call_into(host, large, memory, size, &error));
+                for (int32_t done = LAUTER_ERROR_TIMEOUT; done == LAUTER_ERROR_TIMEOUT;) {
+                        if (count < MOST) times[count++] = side_call(host, worker);
+                        done = lauter_call_wait(host, large, 0, &event, NULL);
+                }
+                if (event.status != LAUTER_OK || event.parts[0].data != memory) exit(1);
+                lauter_event_clear(&event);
+                if (round == 0) continue;
+                for (int i = 0; i < count; i++) print_time(i, times[i]);
+                printf("\n");
+                for (int i = -WARM_UP; i < count; i++) print_time(i, side_call(host, worker));
+                printf("\n");
+        }
+}
+
 void measure_bulk(lauter_host *host, const char *program, size_t size) {
         lauter_worker worker = echo_worker(host, program);
         int peer = raw_peer(0);

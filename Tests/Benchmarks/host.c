@@ -10,6 +10,8 @@
  *     filter PRESET PROGRAM COUNT        its instructions (0: they cannot be read here), and COUNT times of loading it
  *     costs PRESET PROGRAM               nanoseconds a call: see costs.c; "outside" is without a sandbox
  *     calls PROGRAM COUNT                COUNT raw round trips, COUNT with a peer in another session, COUNT calls: a line each
+ *     flood PROGRAM SECONDS              three lines: times of some small calls alone, beside a flood of output; resident KiB
+ *     side PROGRAM FOLDER BYTES          two lines: times of small calls beside a part of BYTES, and alone
  *     bulk PROGRAM BYTES                 raw_in_us raw_out_us call_in_us call_out_us memcpy_us into_us in_place_us
  *     kill PROGRAM                       exited_us
  *     python-start PYTHON                ready_us
@@ -159,6 +161,10 @@ int main(void) {
                         measure_calls(host, word[1], atoi(word[2]));
                 else if (strcmp(verb, "bulk") == 0 && count == 3)
                         measure_bulk(host, word[1], strtoull(word[2], NULL, 10));
+                else if (strcmp(verb, "flood") == 0 && count == 3)
+                        measure_flood(host, word[1], atoi(word[2]));
+                else if (strcmp(verb, "side") == 0 && count == 4)
+                        measure_side(host, word[1], word[2], strtoull(word[3], NULL, 10));
                 else if (strcmp(verb, "kill") == 0 && count == 2)
                         measure_kill(host, word[1]);
                 else if (strcmp(verb, "python-start") == 0 && count == 2)

@@ -22,12 +22,13 @@ class Programs:
         self.folder = build / "benchmarks"
         self.folder.mkdir(parents=True, exist_ok=True)
         # Everybody may go there: a worker of root's has another user id.
-        self.first_byte = self._compile("musl-gcc", "first_byte", ["-static"], "first_byte.c")
-        self.echo = self._compile("cc", "echo", ["-static"], "echo.c")
-        self.costs = self._compile("musl-gcc", "costs", ["-static"], "costs.c")
-        self.load = self._compile("cc", "load", ["-ldl"], "load.c")
         link = ["-I", str(ROOT / "include"), "-L", str(self.library.parent), "-llauter",
                 f"-Wl,-rpath,{self.library.parent}"]
+        self.first_byte = self._compile("musl-gcc", "first_byte", ["-static"], "first_byte.c")
+        self.echo = self._compile("cc", "echo", ["-static"], "echo.c")
+        self.sided = self._compile("cc", "sided", link + ["-pthread"], "sided.c")
+        self.costs = self._compile("musl-gcc", "costs", ["-static"], "costs.c")
+        self.load = self._compile("cc", "load", ["-ldl"], "load.c")
         self.host = self._compile("cc", "host", link, "host.c", "launch.c", "filter.c", "calls.c", "python.c", "crowd.c")
 
     def _compile(self, compiler: str, name: str, options: list, *sources: str) -> str:

@@ -97,20 +97,23 @@ import Testing
     tree.memory = .group1
     tree.cpuVersion = 1
     tree.processVersion = 1
+    let first = UInt16(InitDescriptor.firstTree)
     #expect(
       tree.steps(policy, behind: 2) == [
-        .watchMemory(version: 1, descriptor: 11, bell: 12), .countCPU(version: 1, descriptor: 14),
-        .joinGroup(descriptor: 10, limits: "1048576 bytes"),
-        .joinGroup(descriptor: 13, limits: "CPU time"),
-        .joinGroup(descriptor: 15, limits: "9 processes"),
+        .watchMemory(version: 1, descriptor: first + 3, bell: first + 4),
+        .countCPU(version: 1, descriptor: first + 6),
+        .joinGroup(descriptor: first + 2, limits: "1048576 bytes"),
+        .joinGroup(descriptor: first + 5, limits: "CPU time"),
+        .joinGroup(descriptor: first + 7, limits: "9 processes"),
       ])
     tree.memory = .group2
     tree.cpuVersion = 2
     tree.processVersion = 2
     #expect(
       tree.steps(policy, behind: 0) == [
-        .watchMemory(version: 2, descriptor: 9, bell: 0), .countCPU(version: 2, descriptor: 10),
-        .joinGroup(descriptor: 8, limits: "1048576 bytes"),
+        .watchMemory(version: 2, descriptor: first + 1, bell: 0),
+        .countCPU(version: 2, descriptor: first + 2),
+        .joinGroup(descriptor: first, limits: "1048576 bytes"),
       ])
     tree = TreeLimits()
     tree.memory = .sum
