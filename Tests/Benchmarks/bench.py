@@ -236,7 +236,7 @@ def crowd_costs(report: Report, costs: tuple, born: list, count: int):
     memory, descriptors, mappings = ((late - early) / (count - 1) for early, late in zip(before[:3], after[:3]))
     report.add("memory of the host's own, a worker", memory / 1024, "KiB", bar=32)
     report.add("descriptors of the host's, a worker", descriptors, "", bar=6)
-    report.add("mappings of the host's, a worker", mappings, "", bar=1)
+    report.add("mappings of the host's, a worker", mappings, "", bar=3, note="its page, and the halves of its arena")
     report.add("private memory of an idle init, the only one", before[3] / 1024, "KiB", bar=200)
     report.add("the same, one of many", after[3] / 1024, "KiB", note="they share their program")
     tenth = max(count // 10, 1)

@@ -60,7 +60,9 @@ def test_a_breach_on_a_channel_ends_the_worker_alone_and_is_told(company, script
     accepting = Accepting(company, worker)
 
     def is_over():
-        accepting.look()
+        # Who does not read its credit is not read either: of those that are too many the last would never be seen.
+        if "many" not in script:
+            accepting.look()
         return company.event(C.EVENT_EXITED, worker) is not None
 
     company.go_on(is_over)

@@ -303,11 +303,11 @@ def test_a_program_is_born_with_its_standard_streams_alone(bench):
     assert numbers == ["0", "1", "2"]
 
 
-def test_a_worker_is_born_with_session_and_page_beside_them(host, bench):
+def test_a_worker_is_born_with_session_page_and_arena_beside_them(host, bench):
     worker = host.spawn(bench.policy(), ffi.Launch("worker", bench.path("probe"), "descriptors", ready_timeout="5s"))
     worker.exited()
     numbers = [entry.split(":")[0] for entry in worker.output().decode().split()]
-    assert numbers == ["0", "1", "2", "3", "4"]
+    assert numbers == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_memory_is_limited(bench):
