@@ -23,7 +23,7 @@ install(DIRECTORY ${manual}/man3 DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT d
 set(docs ${CMAKE_SOURCE_DIR}/docs)
 # What README and the manual pages point to, and what these do.
 install(FILES ${docs}/architecture.md ${docs}/cpp.md ${docs}/escapes.md ${docs}/hosting.md ${docs}/performance.md
-              ${docs}/policy.md ${docs}/profile.md ${docs}/protocol.md ${docs}/threat-model.md ${docs}/worker.md
+              ${docs}/policy.md ${docs}/profile.md ${docs}/protocol.md ${docs}/threat-model.md ${docs}/values.md ${docs}/worker.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT development)
 install(FILES ${docs}/tour/host.c ${docs}/tour/host.cpp ${docs}/tour/worker.c
         DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT development)

@@ -51,6 +51,10 @@ struct RawEvent
     error::Ptr{Cvoid}
     report::Ptr{Report}
     owner::Ptr{Cvoid}
+    channel::UInt64
+    channel_cookie::UInt64
+    descriptor::Int32
+    reserved::UInt32
 end
 
 """An event structure to be filled, as the library wants it: its size, and zeros."""
