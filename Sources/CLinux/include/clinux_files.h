@@ -24,7 +24,14 @@ static inline long lx_getdents(int fd, void *data, size_t size) {
         return lx_result(syscall(SYS_getdents64, fd, data, size));
 }
 static inline long lx_rewind(int fd) { return lx_result(lseek(fd, 0, SEEK_SET)); }
-static inline long lx_write(int fd, const void *data, size_t size) { return lx_result(write(fd, data, size)); }
+/* To files and eventfds that nobody waits for: called again when a signal came between. (Limits of a control group of version
+ * 1 are set only while no signal is pending.) */
+static inline long lx_write(int fd, const void *data, size_t size) {
+        long result;
+        do result = lx_result(write(fd, data, size));
+        while (result == -EINTR);
+        return result;
+}
 
 /* 1 if the mount at `path` can be written, 0 if it is read-only. */
 static inline long lx_is_writable_mount(const char *path) {
