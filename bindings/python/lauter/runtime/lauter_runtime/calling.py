@@ -5,7 +5,7 @@ import _ast
 import sys
 import types
 
-from . import cells, execute, values, values_in
+from . import cells, execute, sealing, values, values_in
 from .interrupt import load
 
 _PYTHON = "text/x-python"
@@ -23,16 +23,19 @@ def call(call):
         function = _from_source(str(data, "utf-8"), "<%s>" % (metadata.get("cell") or "call"))
     elif media == "text/plain":
         function = _named(str(data, "utf-8"))
+    elif media == sealing.PICKLE:
+        function, positional, named = sealing.open_pickle(data, [data for _, data in rest])
     else:
         raise ValueError("call takes a name (text/plain) or source (%s), not %s" % (_PYTHON, media))
-    positional, named = _arguments(rest)
+    if media != sealing.PICKLE:
+        positional, named = _arguments(rest)
     result = function(*positional, **named)
     if isinstance(result, types.CoroutineType):
         # Compiled as this file, whose frames tracebacks leave out.
         code = compile("await coroutine", __file__, "eval", cells.TOP_LEVEL_AWAIT)
         result = load(".awaiting").run([code], {"coroutine": result})
     execute.publish_figures(None)
-    return values.encode(result, "result")
+    return sealing.encode(result, "result", metadata.get("sealed"))
 
 
 def _arguments(parts):

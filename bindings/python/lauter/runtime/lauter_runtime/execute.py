@@ -102,7 +102,7 @@ def _cell(call):
                 parts = load(".bundle").parts_of(value)
         publish_figures(value)
     if metadata.get("value"):
-        parts = load(".values").encode(value, "result")
+        parts = load(".sealing").encode(value, "result", metadata.get("sealed"))
     return parts
 
 

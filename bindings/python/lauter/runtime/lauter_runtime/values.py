@@ -41,6 +41,10 @@ class NoValueForm(TypeError):
         self.reason = reason
         self.path = []  # innermost first
 
+    def within(self, path):
+        self.path = path
+        return self
+
     def __str__(self):
         return "".join(reversed(self.path)) + ": " + self.reason
 
